@@ -1,0 +1,1 @@
+"""Configuration: the schema (`schema`) and how it is read (`load`)."""

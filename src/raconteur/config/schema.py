@@ -1,0 +1,165 @@
+"""Every setting of a run, with its unit and effect.
+
+Frozen; unknown keys are refused. Precedence: defaults here < TOML files, left to right < `--set section.key=value`.
+The resolved config is saved in every artefact (`load.save`). Settings of a process (addresses, tokens) come from the
+environment and are not here.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Layout = Literal["world", "movielens", "retail", "sequences", "movietweetings", "table"]
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WorldConfig(Settings):
+    """The embedded simulator; `represent` and `reason` never read this section."""
+
+    num_users: PositiveInt = 3000
+    num_items: PositiveInt = 800
+    num_days: PositiveInt = 90
+    mean_intents: float = 28.0  # intended plays a user, on average (the rest of the log is dirt)
+    noise: float = 1.0  # dirt per intended play, as a multiple of the default mix
+    shift: Literal["none", "catalogue", "taste", "logging", "season"] = "none"
+    shift_days: PositiveInt = 14  # days appended by a shift
+    seed: int = 7
+
+
+class DataConfig(Settings):
+    layout: Layout = "world"  # "world" generates; the others read `path`
+    path: str | None = None  # folder or file; local, s3://, gs:// or https://
+    mapping: str | None = None  # TOML that names the columns, for layout = "table"
+    targets: tuple[str, ...] = ("play", "rating", "purchase")  # event types by which a user takes an item
+    min_value: float | None = None  # a target event needs at least this value (minutes, stars); None: any
+    max_quarantine: Share = 0.05  # a larger share of bad rows fails the command
+    max_users: int | None = None  # keep a seeded sample of this many users; None: all
+
+    @model_validator(mode="after")
+    def _source_is_complete(self) -> Self:
+        if self.layout != "world" and self.path is None:
+            raise ValueError(f"data.layout = '{self.layout}' reads a log: set data.path to its folder or file")
+        if self.layout == "table" and self.mapping is None:
+            raise ValueError("data.layout = 'table' needs data.mapping, a TOML that names the columns")
+        return self
+
+
+class EvaluateConfig(Settings):
+    num_candidates: int = Field(10, ge=2)  # choose 1 of N
+    negatives: tuple[Literal["popularity", "uniform"], ...] = ("popularity",)
+    max_users: int | None = 2000  # evaluated users a split, a seeded sample; None: all
+    num_bootstrap: PositiveInt = 1000  # resamples of a paired interval
+    cold_targets: PositiveInt = 5  # at most this many earlier takes: a cold user
+    tail_share: Share = 0.8  # items outside the most popular ones that carry this share of takes: the long tail
+
+
+class SequentialConfig(Settings):
+    """The causal transformer over item tokens; its body and item embeddings start the Reasoner."""
+
+    num_layers: PositiveInt = 2
+    width: PositiveInt = 128
+    num_heads: PositiveInt = 4
+    max_items: PositiveInt = 50  # length of the item sequence
+    batch_size: PositiveInt = 64
+    max_seconds: float = 90.0  # training time; the schedule is laid over num_epochs or this, whichever ends first
+    num_epochs: PositiveInt = 60
+    learning_rate: float = 1e-3
+    dropout: Share = 0.3
+    num_negatives: int = 512  # shared sampled negatives a batch; at or above the catalogue size: full softmax
+
+
+class TextConfig(Settings):
+    """What the language models read."""
+
+    vocab_size: PositiveInt = 1024  # byte-level BPE pieces, without the item tokens
+    max_events: PositiveInt = 30  # newest raw events a Verbalizer is shown
+    source_tokens: PositiveInt = 288  # budget of that raw log
+    history_tokens: PositiveInt = 96  # budget of the text that the Reasoner reads, equal for every Verbalizer
+
+
+class ReasonerConfig(Settings):
+    num_steps: PositiveInt = 400
+    batch_size: PositiveInt = 64
+    learning_rate: float = 1e-3
+    dropout: Share = 0.1
+    lm_weight: float = 0.1  # weight of the next-token loss beside the listwise one
+
+
+class GrpoConfig(Settings):
+    num_steps: PositiveInt = 40
+    prompts_per_step: PositiveInt = 8
+    group_size: PositiveInt = 8  # samples a prompt
+    learning_rate: float = 1e-4
+    beta: float = 0.0  # weight of the KL to the supervised start
+    accuracy_weight: Share = 0.9  # the rest pays for length
+
+
+class VerbalizerConfig(Settings):
+    sft_steps: PositiveInt = 300
+    sft_batch_size: PositiveInt = 32
+    learning_rate: float = 1e-3
+    max_new_tokens: PositiveInt = 72
+    grpo: GrpoConfig = GrpoConfig()
+
+
+class StudentConfig(Settings):
+    num_layers: PositiveInt = 1
+    width: PositiveInt = 64
+    num_heads: PositiveInt = 2
+    num_steps: PositiveInt = 400
+    batch_size: PositiveInt = 128
+    learning_rate: float = 2e-3
+    temperature: float = 1.0  # of the teacher's distribution
+    hard_weight: Share = 0.3  # weight of the true item beside the teacher
+
+
+class ServeConfig(Settings):
+    host: str = "127.0.0.1"
+    port: int = 8800  # recommender
+    student_port: int = 8801  # REST; gRPC is the next one up plus 10
+    reasoner_port: int = 8802
+    evidently_port: int = 8804
+    num_retrieved: PositiveInt = 20  # candidates that are ranked
+    max_k: PositiveInt = 50
+    route_margin: float = 0.15  # student's top-two probability gap under which the Reasoner is asked
+    timeout_ms: float = 1500.0  # of a call to a model server
+    log_rows: PositiveInt = 256  # predictions a Parquet file
+    log_seconds: float = 1.0  # a prediction waits at most this long before it is on disk
+
+
+class MonitorConfig(Settings):
+    window_rows: PositiveInt = 2000  # rows of reference and current; fixed, since Evidently's tests depend on it
+    drift_share: Share = 0.3  # share of drifted columns that counts as drift
+    max_recall_drop: float = 0.05  # label-lagged fall of served Recall@1 that counts as a quality loss
+    min_gain: float = 0.0  # a challenger is promoted if its paired interval's lower end is above minus this
+    newest_share: Share = 0.5  # newest share of the test targets, the slice that the gate looks at
+
+
+class Config(Settings):
+    name: str = Field("demo", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    workdir: Path = Path("runs/demo")  # everything that a run writes
+    seed: int = 0
+    data: DataConfig = DataConfig()
+    world: WorldConfig = WorldConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    text: TextConfig = TextConfig()
+    sequential: SequentialConfig = SequentialConfig()
+    reasoner: ReasonerConfig = ReasonerConfig()
+    verbalizer: VerbalizerConfig = VerbalizerConfig()
+    student: StudentConfig = StudentConfig()
+    serve: ServeConfig = ServeConfig()
+    monitor: MonitorConfig = MonitorConfig()
+
+    @model_validator(mode="after")
+    def _texts_fit(self) -> Self:
+        if self.verbalizer.max_new_tokens > self.text.history_tokens:
+            raise ValueError(
+                f"verbalizer.max_new_tokens = {self.verbalizer.max_new_tokens} is more than the Reasoner reads: "
+                f"lower it to text.history_tokens = {self.text.history_tokens}"
+            )
+        return self
