@@ -66,8 +66,7 @@ class SequentialConfig(Settings):
     num_heads: PositiveInt = 4
     max_items: PositiveInt = 50  # length of the item sequence
     batch_size: PositiveInt = 64
-    max_seconds: float = 90.0  # training time; the schedule is laid over num_epochs or this, whichever ends first
-    num_epochs: PositiveInt = 60
+    num_steps: PositiveInt = 500
     learning_rate: float = 1e-3
     dropout: Share = 0.3
     num_negatives: int = 512  # shared sampled negatives a batch; at or above the catalogue size: full softmax
@@ -77,7 +76,7 @@ class TextConfig(Settings):
     """What the language models read."""
 
     vocab_size: PositiveInt = 1024  # byte-level BPE pieces, without the item tokens
-    max_events: PositiveInt = 30  # newest raw events a Verbalizer is shown
+    max_events: PositiveInt = 56  # newest raw events a Verbalizer is shown
     source_tokens: PositiveInt = 288  # budget of that raw log
     history_tokens: PositiveInt = 96  # budget of the text that the Reasoner reads, equal for every Verbalizer
 
@@ -88,6 +87,9 @@ class ReasonerConfig(Settings):
     learning_rate: float = 1e-3
     dropout: Share = 0.1
     lm_weight: float = 0.1  # weight of the next-token loss beside the listwise one
+    tune_steps: PositiveInt = 150  # steps on the Verbalizer's own text (stage 2)
+    tune_examples: PositiveInt = 4000  # texts written for that, and for distillation
+    tune_rate: float = 3e-4  # learning rate of stage 2
 
 
 class GrpoConfig(Settings):

@@ -1,0 +1,73 @@
+"""Opens and registers the Feast store of one run: a folder with tables, registry, online rows and its own YAML.
+
+The definitions are in `feature_repo/`, which Feast executes by itself; nothing here imports them.
+"""
+
+import importlib.util
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from feast import FeatureStore
+
+from raconteur.errors import ConfigError, DataError
+
+FOLDER_VARIABLE = "RACONTEUR_FEATURES"
+APPLY_TIMEOUT_S = 300.0
+YAML = "feature_store.yaml"
+
+
+def apply(store: Path) -> None:
+    """Registers the definitions for the tables in `store` and makes the folder readable by itself.
+
+    A process of its own (`feast apply`), because Feast imports the definitions once a process and they name the folder.
+
+    Raises:
+        ConfigError: Feast refuses the definitions; the message ends with what it said.
+    """
+    store = store.resolve()
+    definitions = _definitions()
+    command = [sys.executable, "-m", "feast.cli.cli", "--chdir", str(definitions), "apply"]
+    environment = {**os.environ, FOLDER_VARIABLE: str(store)}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=APPLY_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"`feast apply` for {store} took more than {APPLY_TIMEOUT_S:.0f} s; run it again") from None
+    if done.returncode != 0:
+        raise ConfigError(f"`feast apply` for {store} failed: {(done.stderr or done.stdout).strip()[-800:]}")
+    _write_yaml(definitions / YAML, store)
+    _allow_reads_while_writing(store / "online.db")
+
+
+def open_store(store: Path) -> FeatureStore:
+    """
+    Raises:
+        DataError: nothing was applied in the folder yet.
+    """
+    if not (store / YAML).is_file():
+        raise DataError(f"{store} is no feature store yet: {YAML} is missing; run `raconteur features apply`")
+    return FeatureStore(repo_path=str(store.resolve()))
+
+
+def _definitions() -> Path:
+    found = importlib.util.find_spec("feature_repo")
+    if found is None or found.origin is None:
+        raise ConfigError("the package feature_repo is not installed; install the project or run in its root folder")
+    return Path(found.origin).parent
+
+
+def _write_yaml(source: Path, store: Path) -> None:
+    """Fills the folder in and leaves other variables, such as an address with its password, to the environment."""
+    temporary = store / f".{YAML}.tmp"
+    temporary.write_text(source.read_text().replace(f"${{{FOLDER_VARIABLE}}}", str(store)))
+    temporary.replace(store / YAML)
+
+
+def _allow_reads_while_writing(online: Path) -> None:
+    """Puts SQLite into write-ahead mode, so that a server reads on while a pipeline writes all users."""
+    if online.is_file():
+        connection = sqlite3.connect(online, timeout=30)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()

@@ -1,0 +1,1 @@
+"""The narrate step: texts of all users, written to Feast."""

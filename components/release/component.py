@@ -1,0 +1,48 @@
+"""Step 11: assembles a version, holds it against the champion and promotes it if the gate opens."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Metrics, Model, Output
+
+
+@dsl.component(base_image="raconteur/pipelines:0.1.0", install_kfp_package=False)
+def release(
+    config: str,
+    registry: str,
+    cause: str,
+    data: Input[Dataset],
+    retriever: Input[Model],
+    reasoner: Input[Model],
+    verbalizer: Input[Model],
+    student: Input[Model],
+    arms: Input[Dataset],
+    metrics: Output[Metrics],
+):
+    """Writes a version folder into the registry, with its gate record, and moves the champion's pointer.
+
+    Args:
+        config: the resolved config as JSON; `monitor` holds the gate's thresholds.
+        registry: folder of model versions.
+        cause: why this run was started; kept in the gate record.
+        data: the prepared data set.
+        retriever: the sequential retriever.
+        reasoner: the tuned Reasoner.
+        verbalizer: the trained Verbalizer.
+        student: the INT8 student.
+        arms: the evaluation.
+        metrics: the gate's figures; `promoted` is 1 or 0.
+    """
+    from pathlib import Path
+
+    from components.publish import log_metrics
+    from raconteur.config.schema import Config
+    from raconteur.train import release as step
+
+    parts = {
+        "retriever": Path(retriever.path),
+        "reasoner": Path(reasoner.path),
+        "verbalizer": Path(verbalizer.path),
+        "student": Path(student.path),
+        "arms": Path(arms.path),
+    }
+    settings = Config.model_validate_json(config)
+    log_metrics(metrics, step.release(settings, Path(data.path), parts, Path(registry), cause=cause))

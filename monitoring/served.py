@@ -1,0 +1,86 @@
+"""Windows of the prediction log, and how often the served first choice was the item that the user took next."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from monitoring.windows import Windows, side_by_side
+from raconteur.columns import IS_TARGET, ITEM_ID, POSITION, USER_ID
+from raconteur.errors import DataError
+
+_COLUMNS: dict[str, pl.DataType] = {
+    "time": pl.Datetime("us", "UTC"),
+    "user_id": pl.String(),
+    "route": pl.String(),
+    "version": pl.String(),
+    "narrative": pl.String(),
+    "scores": pl.List(pl.Float32),
+    "items": pl.List(pl.String),
+    "margin": pl.Float32(),
+    "num_events": pl.Int64(),
+    "latency_ms": pl.Float32(),
+}
+
+
+def read_predictions(folder: Path, *, version: str) -> pl.DataFrame:
+    """What one model version answered, oldest first; empty where nothing was logged.
+
+    Raises:
+        DataError: a file is no Parquet or has other columns.
+    """
+    files = sorted(folder.glob("[!.]*.parquet"))
+    if not files:
+        return pl.DataFrame(schema=_COLUMNS)
+    return pl.concat([_read(file, version) for file in files]).sort("time")
+
+
+def prediction_windows(predictions: pl.DataFrame, *, rows: int) -> Windows:
+    """The champion's newest answers against its first ones: a change that no new model explains."""
+    size = min(rows, predictions.height // 2)
+    reference, current = predictions.head(size), predictions.tail(size)
+    return side_by_side(_features(reference), _features(current), table="served answers")
+
+
+def labelled(predictions: pl.DataFrame, incoming: Path, *, rows: int) -> Sequence[bool]:
+    """Whether the first item was the user's next take, for the newest answers whose next take is known.
+
+    An answer is followed by the events at position `num_events` and later: the join is by position in the user's
+    history, since a replayed log and the clock of the server need not agree.
+    """
+    if predictions.is_empty():
+        return []
+    takes = (
+        pl.scan_parquet(incoming / "events.parquet")
+        .filter(IS_TARGET)
+        .select(USER_ID, POSITION, taken=ITEM_ID)
+        .sort(POSITION)
+        .collect()
+    )
+    answers = predictions.select(USER_ID, "time", first=pl.col("items").list.first(), position="num_events").filter(
+        pl.col("first").is_not_null(), pl.col("position").is_not_null()
+    )
+    joined = answers.sort(POSITION).join_asof(
+        takes, on=POSITION, by=USER_ID, strategy="forward", check_sortedness=False
+    )
+    known = joined.filter(pl.col("taken").is_not_null()).sort("time").tail(rows)
+    return (known["first"] == known["taken"]).to_list()
+
+
+def _features(predictions: pl.DataFrame) -> pl.DataFrame:
+    return predictions.select(
+        served_route="route",
+        served_margin="margin",
+        served_top_score=pl.col("scores").list.max(),
+        served_narrative_length=pl.col("narrative").str.len_chars(),
+        served_num_events="num_events",
+        served_latency_ms="latency_ms",
+    )
+
+
+def _read(file: Path, version: str) -> pl.DataFrame:
+    try:
+        rows = pl.read_parquet(file, columns=list(_COLUMNS)).filter(pl.col("version") == version)
+        return rows.select(pl.col(column).cast(dtype) for column, dtype in _COLUMNS.items())
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"prediction log {file} cannot be read: {error}; move it away and check again") from None

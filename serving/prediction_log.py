@@ -1,0 +1,93 @@
+"""Rows of the two logs that monitoring reads: predictions, and feedback as it arrived (docs/architecture.md)."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from raconteur import columns as c
+from raconteur.config.schema import ServeConfig
+from raconteur.types import Event
+from serving.parquet_log import ParquetLog
+from serving.trace import Served
+
+TIME = pa.timestamp("us", tz="UTC")
+
+PREDICTIONS = pa.schema(
+    {
+        "request_id": pa.string(),
+        "time": TIME,
+        "user_id": pa.string(),
+        "k": pa.int64(),
+        "route": pa.string(),
+        "reason": pa.string(),
+        "version": pa.string(),
+        "narrative_version": pa.string(),
+        "narrative": pa.string(),
+        "candidates": pa.list_(pa.string()),
+        "sources": pa.list_(pa.string()),
+        "scores": pa.list_(pa.float32()),
+        "items": pa.list_(pa.string()),
+        "margin": pa.float32(),
+        "num_events": pa.int64(),
+        "latency_ms": pa.float32(),
+        "stage_ms": pa.map_(pa.string(), pa.float32()),
+        "propensity": pa.float32(),
+    }
+)
+
+EVENTS = pa.schema(
+    {
+        c.USER_ID: pa.string(),
+        c.ITEM_ID: pa.string(),
+        c.EVENT_TIME: TIME,
+        c.EVENT_TYPE: pa.string(),
+        c.VALUE: pa.float64(),
+        c.SESSION_ID: pa.string(),
+        c.CONTEXT: pa.map_(pa.string(), pa.string()),
+    }
+)
+
+
+def open_log(folder: Path, schema: pa.Schema, serve: ServeConfig, *, count: Callable[[str, int], None]) -> ParquetLog:
+    return ParquetLog(folder, schema, max_rows=serve.log_rows, max_seconds=serve.log_seconds, count=count)
+
+
+def prediction_row(served: Served) -> dict[str, Any]:
+    """A row of PREDICTIONS; the order of an answer is not random yet, so its propensity is 1."""
+    return {
+        "request_id": served.request_id,
+        "time": served.time,
+        "user_id": served.user_id,
+        "k": served.k,
+        "route": served.route,
+        "reason": served.reason,
+        "version": served.version,
+        "narrative_version": served.narrative_version,
+        "narrative": served.text,
+        "candidates": [candidate.item_id for candidate in served.candidates],
+        "sources": [candidate.source for candidate in served.candidates],
+        "scores": [float(score) for score in served.scores],
+        "items": [candidate.item_id for candidate in served.ranking],
+        "margin": served.margin,
+        "num_events": served.num_events,
+        "latency_ms": served.latency_ms,
+        "stage_ms": list(served.stage_ms.items()),
+        "propensity": 1.0,
+    }
+
+
+def event_row(user_id: str, event: Event) -> dict[str, Any]:
+    """A row of EVENTS: the columns of a raw log."""
+    time: datetime = event.event_time
+    return {
+        c.USER_ID: user_id,
+        c.ITEM_ID: event.item_id,
+        c.EVENT_TIME: time,
+        c.EVENT_TYPE: event.event_type,
+        c.VALUE: event.value,
+        c.SESSION_ID: event.session_id,
+        c.CONTEXT: list(event.context.items()),
+    }

@@ -1,0 +1,92 @@
+"""Processes of the stack: starting them apart from ours, and stopping them with all that they started."""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from raconteur.errors import ServingError
+
+STOP_WITHIN_S = 40.0  # Ray takes its time
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process, by what tells it from a later one with the same number."""
+
+    pid: int
+    created: float  # seconds since 1970
+
+    def process(self) -> psutil.Process | None:
+        """The process, or None if it has ended."""
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.created) < 1.0
+            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Started:
+    """Starts a program in a session of its own, so that a Ctrl-C in our terminal does not reach it."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **environment},
+        )
+    return Started(process.pid, psutil.Process(process.pid).create_time())
+
+
+def stop(started: Sequence[Started]) -> None:
+    """Asks all to end, waits, and kills what is left of them and of their children."""
+    roots = [process for one in started if (process := one.process())]
+    family = {*roots}
+    for root in roots:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family.update(root.children(recursive=True))
+    for root in roots:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            root.send_signal(signal.SIGTERM)
+    psutil.wait_procs(roots, timeout=STOP_WITHIN_S)
+    _, alive = psutil.wait_procs(family, timeout=2.0)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5.0)
+
+
+def refuse_taken_ports(host: str, wanted: Mapping[int, str]) -> None:
+    """
+    Args:
+        wanted: port to the part that needs it.
+
+    Raises:
+        ServingError: two parts want one port, or another process listens there; its name and pid are in the message.
+    """
+    listening = {one.laddr.port: one.pid for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+    for port, part in wanted.items():
+        if port in listening:
+            raise ServingError(
+                f"port {port} of {host}, which the {part} needs, is in use by {_name(listening[port])}; "
+                f"stop it, or choose another port in the config (section serve)"
+            )
+
+
+def _name(pid: int | None) -> str:
+    if pid is None:
+        return "a process of another user"
+    try:
+        process = psutil.Process(pid)
+        return f"{process.name()} (pid {pid}: {' '.join(process.cmdline())[:120]})"
+    except psutil.Error:
+        return f"pid {pid}"

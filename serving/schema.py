@@ -1,0 +1,98 @@
+"""What clients of the recommender send and get, as JSON; the OpenAPI page is made from these records."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from raconteur.types import Event
+
+Route = Literal["student", "reasoner", "retriever", "cold"]
+Id = Annotated[str, Field(min_length=1, max_length=512)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+MAX_EVENTS = 1000  # of one request
+CLOCK_SKEW = timedelta(minutes=5)  # a client's clock may run ahead by this much
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EventIn(Record):
+    """One thing that a user did. Without a type it is a take (the first of `data.targets`)."""
+
+    item_id: Id
+    event_time: AwareDatetime | None = Field(None, description="with a time zone; missing: now")
+    event_type: ShortText | None = None
+    value: FiniteFloat | None = Field(None, description="rating, minutes or price, as in the training log")
+    session_id: ShortText | None = None
+    context: dict[ShortText, Annotated[str, Field(max_length=1000)]] = Field(default_factory=dict, max_length=50)
+
+    @model_validator(mode="after")
+    def _has_happened(self) -> "EventIn":
+        if self.event_time is not None and self.event_time > datetime.now(UTC) + CLOCK_SKEW:
+            raise ValueError(f"event_time {self.event_time.isoformat()} is in the future")
+        return self
+
+    def to_event(self, *, default_type: str, now: datetime) -> Event:
+        return Event(
+            item_id=self.item_id,
+            event_time=self.event_time.astimezone(UTC) if self.event_time else now,
+            event_type=self.event_type or default_type,
+            value=self.value,
+            session_id=self.session_id,
+            context=self.context,
+        )
+
+
+class RecommendRequest(Record):
+    """Who asks: a user whose features are stored, or a raw history (which then counts instead of the stored one)."""
+
+    user_id: Id | None = None
+    history: list[EventIn] | None = Field(None, max_length=MAX_EVENTS, description="oldest first")
+    k: int = Field(10, ge=1, description="items wanted, at most serve.max_k")
+
+    @model_validator(mode="after")
+    def _someone_asks(self) -> "RecommendRequest":
+        if self.user_id is None and self.history is None:
+            raise ValueError("send user_id, or history for a user that nobody knows")
+        return self
+
+
+class RecommendedItem(BaseModel):
+    item_id: str
+    title: str
+    score: float | None = Field(description="of the model that ranked; null where it does not know the item")
+    source: str = Field(description="the retriever that proposed the item")
+
+
+class Versions(BaseModel):
+    model: str = Field(description="model version that ranked")
+    narrative: str | None = Field(None, description="Verbalizer that wrote the user's text; null without one")
+    catalogue: str | None = Field(None, description="catalogue that the text was written for")
+
+
+class RecommendAnswer(BaseModel):
+    request_id: str
+    user_id: str | None
+    items: list[RecommendedItem]
+    route: Route = Field(description="who ranked: student, reasoner, retriever (no model server), cold (popular items)")
+    reason: str = Field(description="why this route")
+    degraded: bool = Field(description="True if a part failed and another one stood in for it")
+    repairs: list[str] = Field(description="what the guard removed from the ranking")
+    versions: Versions
+    stage_ms: dict[str, float]
+    latency_ms: float
+
+
+class EventsRequest(Record):
+    user_id: Id
+    events: list[EventIn] = Field(min_length=1, max_length=MAX_EVENTS)
+
+
+class EventsAnswer(BaseModel):
+    accepted: int
+    features_updated: bool = Field(
+        description="False: the feature store failed; the events are in the log all the same"
+    )
+    unknown_items: list[str] = Field(description="ids that the catalogue does not have")

@@ -1,0 +1,52 @@
+"""The record of one answered request: everything that the answer, the prediction log and the metrics are made from."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from raconteur.types import Candidate
+from serving.schema import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    request_id: str
+    time: datetime
+    user_id: str | None
+    k: int
+    route: Route
+    reason: str
+    degraded: bool
+    version: str  # of the model that ranked
+    narrative_version: str | None
+    catalogue_version: str | None
+    text: str  # what the ranker read; empty on the cold path
+    candidates: Sequence[Candidate]
+    scores: Sequence[float]  # one a candidate, of the ranker
+    ranking: Sequence[Candidate]  # what was answered, with the ranker's scores
+    repairs: Sequence[str]
+    margin: float | None  # of the student; None where it was not asked or failed
+    num_events: int
+    stage_ms: dict[str, float]
+    latency_ms: float
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Milliseconds since the request came in, and within each stage."""
+
+    started: float = field(default_factory=time.perf_counter)
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_ms[name] = (time.perf_counter() - before) * 1000
+
+    def total_ms(self) -> float:
+        return (time.perf_counter() - self.started) * 1000

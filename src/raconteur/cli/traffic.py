@@ -1,0 +1,56 @@
+"""Sends real users' requests to the running service and counts what came back: routes and latency."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from raconteur import columns
+from raconteur.errors import ServingError
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What the answers said, over all requests that were sent."""
+
+    routes: dict[str, int]
+    latency_ms: tuple[float, ...]
+
+    def percentile(self, share: float) -> float:
+        ordered = sorted(self.latency_ms)
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def some_users(data: Path, num_users: int, *, seed: int) -> list[str]:
+    """A seeded sample of the prepared data set's users."""
+    import polars as pl
+
+    users = pl.scan_parquet(data / "events.parquet").select(columns.USER_ID).unique().collect()
+    ids = users.get_column(columns.USER_ID).sort()
+    return ids.sample(min(num_users, len(ids)), seed=seed).to_list()
+
+
+def send(address: str, users: Sequence[str], *, k: int) -> Traffic:
+    """Asks for each user once, one after another.
+
+    Raises:
+        ServingError: the service does not answer, or answers with an error.
+    """
+    import httpx
+
+    routes: Counter[str] = Counter()
+    latency_ms = []
+    with httpx.Client(base_url=address, timeout=TIMEOUT_S) as client:
+        for user in users:
+            began = time.perf_counter()
+            try:
+                answer = client.post("/v1/recommendations", json={"user_id": user, "k": k})
+                answer.raise_for_status()
+                routes[str(answer.json()["route"])] += 1
+            except (httpx.HTTPError, ValueError, KeyError) as error:
+                raise ServingError(f"{address} gave no answer for user {user}: {error}") from None
+            latency_ms.append(1000 * (time.perf_counter() - began))
+    return Traffic(dict(routes), tuple(latency_ms))

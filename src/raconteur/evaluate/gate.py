@@ -1,0 +1,137 @@
+"""The gate: may a challenger replace the champion? A pure decision with a record that can be replayed.
+
+Called by release and by the retraining that monitoring starts. Both models answer the same users of the newest slice;
+the paired bootstrap interval of their difference in Recall@1 decides. The record holds every input, so that anyone can
+ask again and get the same answer.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from raconteur.artifacts import write_json
+from raconteur.errors import ArtifactError
+from raconteur.evaluate.bootstrap import Interval, difference_interval
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", allow_inf_nan=False)
+
+
+class GateInputs(_Record):
+    """All that a decision depends on; outcomes are Recall@1 a user (0..1), the same users in the same order."""
+
+    challenger: str  # version
+    champion: str | None  # version that serves, None before the first promotion
+    challenger_outcomes: tuple[float, ...] = Field(min_length=1)
+    champion_outcomes: tuple[float, ...] | None
+    popularity_outcomes: tuple[float, ...]  # the floor for a first champion
+    min_gain: float  # monitor.min_gain: the interval's lower end must be above minus this
+    num_resamples: PositiveInt = 1000
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if (self.champion is None) != (self.champion_outcomes is None):
+            raise ValueError("a champion comes with its outcomes and outcomes with their champion; give both or none")
+        sizes = {
+            len(self.challenger_outcomes),
+            len(self.popularity_outcomes),
+            len(self.champion_outcomes or self.popularity_outcomes),
+        }
+        if len(sizes) > 1:
+            raise ValueError(f"outcomes must be of the same users, got {sorted(sizes)} of them")
+        return self
+
+
+class GateDecision(_Record):
+    """What was decided and why."""
+
+    promote: bool
+    reason: str
+    challenger: str
+    rival: str  # the champion's version, or "popularity" where there is none yet
+    challenger_recall: float
+    rival_recall: float
+    difference: float  # challenger - rival, in Recall@1
+    difference_low: float
+    difference_high: float
+    num_users: int
+    inputs_hash: str
+
+
+class _GateRecord(_Record):
+    inputs: GateInputs
+    decision: GateDecision
+
+
+def decide(inputs: GateInputs) -> GateDecision:
+    """Compares on paired users. Equal inputs give an equal decision.
+
+    With a champion, the lower end of the difference's interval must be above -min_gain: a model that may be worse by
+    more does not replace one that works. Without one nothing serves yet, so beating popularity on average suffices.
+    """
+    rival = inputs.champion or "popularity"
+    rival_outcomes = inputs.champion_outcomes or inputs.popularity_outcomes
+    challenger_U, rival_U = np.array(inputs.challenger_outcomes), np.array(rival_outcomes)
+    difference = difference_interval(challenger_U, rival_U, num_resamples=inputs.num_resamples, seed=inputs.seed)
+    promote = difference.value > 0.0 if inputs.champion is None else difference.low > -inputs.min_gain
+    return GateDecision(
+        promote=promote,
+        reason=_reason(inputs, rival, difference, promote),
+        challenger=inputs.challenger,
+        rival=rival,
+        challenger_recall=float(challenger_U.mean()),
+        rival_recall=float(rival_U.mean()),
+        difference=difference.value,
+        difference_low=difference.low,
+        difference_high=difference.high,
+        num_users=len(challenger_U),
+        inputs_hash=hashlib.sha256(inputs.model_dump_json().encode()).hexdigest(),
+    )
+
+
+def write_record(path: Path, inputs: GateInputs) -> GateDecision:
+    """Decides, and writes decision and inputs as one JSON file."""
+    decision = decide(inputs)
+    write_json(path, _GateRecord(inputs=inputs, decision=decision).model_dump(mode="json"))
+    return decision
+
+
+def read_record(path: Path) -> GateDecision:
+    """The decision in a record, as it was written."""
+    return _read(path).decision
+
+
+def replay(path: Path) -> GateDecision:
+    """Decides again from the inputs in a record.
+
+    Raises:
+        ArtifactError: the record is unreadable, or its decision does not follow from its inputs.
+    """
+    record = _read(path)
+    decision = decide(record.inputs)
+    if decision != record.decision:
+        raise ArtifactError(
+            f"{path} says promote={record.decision.promote} ({record.decision.reason}), but its inputs give "
+            f"promote={decision.promote} ({decision.reason}); the record was changed or written by other code"
+        )
+    return decision
+
+
+def _read(path: Path) -> _GateRecord:
+    try:
+        return _GateRecord.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ArtifactError(f"{path} is no gate record: {error}") from error
+
+
+def _reason(inputs: GateInputs, rival: str, difference: Interval, promote: bool) -> str:
+    seen = f"Recall@1 {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] against {rival}"
+    if inputs.champion is None:
+        return f"{seen}: no champion yet, and {'above' if promote else 'not above'} the popularity floor"
+    verb = "is above" if promote else "is not above"
+    return f"{seen}: the lower end {verb} {0.0 - inputs.min_gain:+.4f}"

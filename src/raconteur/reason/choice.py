@@ -1,0 +1,129 @@
+"""The Reasoner of the demo profile: constrained choice with a pointer head.
+
+It reads `text <choose> candidate 1 … candidate N <answer>` in one forward pass and scores each candidate twice: the
+state before the candidates against the candidate's embedding (what the sequential model it is started from does), and
+the answer's state against the candidate's own state (a choice that has read all of them). The second term starts at
+zero. Axis letters: B texts, L positions, N candidates, W width.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import Qwen3Model
+
+from raconteur.errors import ArtifactError
+from raconteur.reason.prompts import Prompts
+from raconteur.represent.tokenizer import FILE, load_tokenizer
+from raconteur.retrieve.sequential import body_config
+from raconteur.types import FloatArray
+
+SCORE_BATCH = 128
+
+
+class ChoiceModel(nn.Module):
+    """Scores of candidates that stand in the prompt."""
+
+    def __init__(self, vocab_size: int, *, num_layers: int, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.body = Qwen3Model(body_config(vocab_size, num_layers, width, num_heads))
+        nn.init.normal_(self.body.embed_tokens.weight, std=width**-0.5)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        nn.init.zeros_(self.query.weight)
+        self.dropout = nn.Dropout(dropout)
+
+    def states(self, ids_BL: Tensor) -> Tensor:
+        """States [B, L, W]; padding stands on the right, where a causal model cannot see it."""
+        embedded_BLW = self.dropout(self.body.embed_tokens(ids_BL))
+        return self.body(inputs_embeds=embedded_BLW, use_cache=False).last_hidden_state
+
+    def forward(self, ids_BL: Tensor, choose_B: Tensor, positions_BN: Tensor) -> Tensor:
+        """Scores [B, N].
+
+        Args:
+            choose_B: position of `<choose>`.
+            positions_BN: positions of the candidates, one after another behind it; `<answer>` follows the last.
+        """
+        return self.choose(ids_BL, self.states(ids_BL), choose_B, positions_BN)
+
+    def choose(self, ids_BL: Tensor, states_BLW: Tensor, choose_B: Tensor, positions_BN: Tensor) -> Tensor:
+        candidates_BN = ids_BL.gather(1, positions_BN)
+        user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
+        answer_BW = _at(states_BLW, positions_BN[:, -1:] + 1).squeeze(1)
+        seen_BNW = _at(states_BLW, positions_BN)
+        known_BNW = self.body.embed_tokens(candidates_BN)
+        width = states_BLW.shape[-1]
+        prior_BN = (known_BNW @ user_BW[:, :, None]).squeeze(-1)
+        choice_BN = (self.key(seen_BNW) @ self.query(answer_BW)[:, :, None]).squeeze(-1)
+        return prior_BN + choice_BN * width**-0.5
+
+    def next_token_logits(self, states_BLW: Tensor) -> Tensor:
+        return states_BLW @ self.body.embed_tokens.weight.T
+
+
+class ChoiceReasoner:
+    """Implements `types.Reasoner`."""
+
+    def __init__(self, model: ChoiceModel, prompts: Prompts) -> None:
+        self.model = model.eval()
+        self.prompts = prompts
+
+    @torch.inference_mode()
+    def score(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
+        parts = [slice(start, start + SCORE_BATCH) for start in range(0, len(texts), SCORE_BATCH)]
+        rows = [self._score_batch(texts[part], candidates[part]) for part in parts]
+        return np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
+
+    def _score_batch(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
+        ids_BL, choose_B, unknown_BN = self.prompts.prompt(texts, candidates)
+        choose = torch.from_numpy(choose_B)
+        scores_BN = self.model(torch.from_numpy(ids_BL), choose, places(choose, unknown_BN.shape[1])).float().numpy()
+        scores_BN[unknown_BN] = np.nan
+        return scores_BN
+
+    def save(self, folder: Path) -> None:
+        save_file(self.model.state_dict(), folder / "model.safetensors")
+        self.prompts.tokenizer.save(str(folder / FILE))
+        body = self.model.body.config
+        shape = {
+            "kind": "choice",
+            "vocab_size": body.vocab_size,
+            "num_layers": body.num_hidden_layers,
+            "width": body.hidden_size,
+            "num_heads": body.num_attention_heads,
+            "dropout": self.model.dropout.p,
+            "history_tokens": self.prompts.history_tokens,
+        }
+        (folder / "config.json").write_text(json.dumps(shape))
+
+    @classmethod
+    def load(cls, folder: Path) -> "ChoiceReasoner":
+        """
+        Raises:
+            ArtifactError: the folder holds no Reasoner.
+        """
+        tokenizer = load_tokenizer(folder)
+        try:
+            shape = json.loads((folder / "config.json").read_text())
+            history_tokens = shape.pop("history_tokens")
+            shape.pop("kind")
+            model = ChoiceModel(**shape)
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise ArtifactError(f"{folder} holds no readable Reasoner: {error}") from error
+        return cls(model, Prompts(tokenizer, history_tokens=history_tokens))
+
+
+def places(choose_B: Tensor, num_candidates: int) -> Tensor:
+    """Positions of the candidates [B, N], which follow `<choose>`."""
+    return choose_B[:, None] + torch.arange(1, num_candidates + 1)
+
+
+def _at(states_BLW: Tensor, positions_BP: Tensor) -> Tensor:
+    """States at given positions [B, P, W]."""
+    return states_BLW.gather(1, positions_BP[:, :, None].expand(-1, -1, states_BLW.shape[-1]))

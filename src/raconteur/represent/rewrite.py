@@ -1,0 +1,93 @@
+"""The rewriting Verbalizer: a causal language model that reads the raw log and writes the user's narrative.
+
+Its prompt is the template text of the newest events, then `<write>`. Trained by `train.verbalizer`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+from raconteur.config.schema import TextConfig
+from raconteur.errors import ArtifactError
+from raconteur.represent.template import TemplateVerbalizer
+from raconteur.represent.tokenizer import WRITE, for_transformers, load_tokenizer
+from raconteur.types import History
+
+GENERATE_BATCH = 256
+
+
+class RewriteVerbalizer:
+    """Implements `types.Verbalizer` by greedy generation."""
+
+    def __init__(
+        self, model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, text: TextConfig, *, max_new_tokens: int
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.text = text
+        self.max_new_tokens = max_new_tokens
+        self._template = TemplateVerbalizer(
+            tokenizer.backend_tokenizer, budget_tokens=text.source_tokens, max_events=text.max_events
+        )
+
+    def prompts(self, histories: Sequence[History]) -> list[str]:
+        """What the model reads; also the prompts of its training."""
+        return [f"{text} {WRITE}" for text in self._template.write(histories)]
+
+    def write(self, histories: Sequence[History]) -> list[str]:
+        prompts = self.prompts(histories)
+        # Prompts of like length share a batch, so that little of it is padding.
+        order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+        texts = [""] * len(prompts)
+        for start in range(0, len(order), GENERATE_BATCH):
+            batch = [number for number in order[start : start + GENERATE_BATCH] if histories[number].events]
+            for number, text in zip(batch, self._generate([prompts[number] for number in batch]), strict=True):
+                texts[number] = text
+        return texts
+
+    @torch.inference_mode()
+    def _generate(self, prompts: Sequence[str]) -> list[str]:
+        if not prompts:
+            return []
+        inputs = self.tokenizer(list(prompts), return_tensors="pt", padding=True, add_special_tokens=False)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            ids = self.model.generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                max_new_tokens=self.max_new_tokens,
+                do_sample=False,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
+            )
+        written = ids[:, inputs["input_ids"].shape[1] :]
+        return [tidy(text) for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
+        self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+        (folder / "verbalizer.json").write_text(
+            json.dumps({"kind": "rewrite", "text": self.text.model_dump(), "max_new_tokens": self.max_new_tokens})
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> "RewriteVerbalizer":
+        """
+        Raises:
+            ArtifactError: the folder holds no Verbalizer.
+        """
+        tokenizer = for_transformers(load_tokenizer(folder))
+        try:
+            about = json.loads((folder / "verbalizer.json").read_text())
+            model = Qwen3ForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
+        text = TextConfig.model_validate(about["text"])
+        return cls(model, tokenizer, text, max_new_tokens=about["max_new_tokens"])
+
+
+def tidy(text: str) -> str:
+    """Generated text with one space before each mention and no stray white space; token for token the same."""
+    return " ".join(text.replace("<item:", " <item:").split())

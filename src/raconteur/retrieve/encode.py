@@ -1,0 +1,50 @@
+"""From item names to numbers: what the count-based retrievers share.
+
+Axis letters: B histories, V items of the catalogue.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from raconteur.errors import DataError
+
+IntArray = npt.NDArray[np.int64]
+
+
+def index_items(item_ids: Sequence[str]) -> dict[str, int]:
+    """Column of every item of a catalogue.
+
+    Raises:
+        DataError: the catalogue is empty or names an item twice.
+    """
+    index = {item_id: column for column, item_id in enumerate(item_ids)}
+    if not index:
+        raise DataError("the catalogue has no items; a retriever needs at least one")
+    if len(index) != len(item_ids):
+        raise DataError(f"the catalogue names {len(item_ids)} items but only {len(index)} are distinct; drop repeats")
+    return index
+
+
+def encode(histories: Sequence[Sequence[str]], index: Mapping[str, int]) -> list[IntArray]:
+    """Columns of the known items of each history, oldest first; unknown items leave no gap."""
+    return [
+        np.array([index[item_id] for item_id in history if item_id in index], dtype=np.int64) for history in histories
+    ]
+
+
+def distinct_newest_first(row: IntArray) -> IntArray:
+    """Each item once, at its newest place: thirty episodes of one series must not push all else out of a query."""
+    return np.array(list(dict.fromkeys(row[::-1].tolist())), dtype=np.int64)
+
+
+def recency_query(rows_newest_first: Sequence[IntArray], num_items: int, *, decay: float) -> csr_array:
+    """Sparse query [B, V], float32: the k-th newest item of a row weighs decay^k, repeats add up."""
+    lengths = np.array([len(row) for row in rows_newest_first], dtype=np.int64)
+    row_starts = np.concatenate([[0], np.cumsum(lengths)])
+    ages = np.arange(row_starts[-1]) - np.repeat(row_starts[:-1], lengths)
+    columns = np.concatenate([np.empty(0, dtype=np.int64), *rows_newest_first])
+    weights = np.float32(decay) ** ages.astype(np.float32)
+    return csr_array((weights, columns, row_starts), shape=(len(lengths), num_items))

@@ -1,0 +1,130 @@
+"""Trains a `ChoiceModel` to pick what the user took next, by a listwise softmax over shuffled candidates.
+
+Used for the frozen Reasoner (a mixture of styles), for the Reasoner on the Verbalizer's text, and for the student
+(which adds a teacher). Candidates and their order are drawn anew for every sample. Axis letters: B examples, L
+positions, N candidates, W width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from raconteur import columns as c
+from raconteur.data.histories import history_before
+from raconteur.reason.choice import ChoiceModel, places
+from raconteur.reason.prompts import Prompts
+from raconteur.train.examples import IntArray, NegativeSampler, TrainingLog
+from raconteur.types import History
+
+LM_POSITIONS = 512  # positions a batch on which the next-token loss is taken
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Choices to learn from, encoded.
+
+    Attributes:
+        texts: token ids of what is read, one list an example.
+        users_B, truths_B: user and item numbers of the sampler.
+        item_tokens_V: token id of each item number.
+    """
+
+    texts: list[list[int]]
+    users_B: IntArray
+    truths_B: IntArray
+    item_tokens_V: IntArray
+
+
+@dataclass(frozen=True)
+class Batch:
+    ids_BL: Tensor
+    choose_B: Tensor
+    places_BN: Tensor  # positions of the candidates
+    truth_B: Tensor  # place of the true item among the candidates
+    candidates_BN: IntArray  # item numbers
+
+
+def draw_targets(log: TrainingLog, num: int, rng: np.random.Generator) -> pl.DataFrame:
+    """At most `num` takes, drawn without replacement."""
+    rows = rng.permutation(log.targets.height)[:num]
+    return log.targets[np.sort(rows)]
+
+
+def histories_of(log: TrainingLog, targets: pl.DataFrame, max_events: int) -> list[History]:
+    """What happened before each target, aligned with it."""
+    return history_before(log.events, targets.select(c.USER_ID, c.POSITION), max_events)
+
+
+def encode_examples(
+    texts: Sequence[str], targets: pl.DataFrame, prompts: Prompts, sampler: NegativeSampler, item_ids: Sequence[str]
+) -> Examples:
+    index = {item_id: number for number, item_id in enumerate(item_ids)}
+    return Examples(
+        texts=prompts.encode_texts(texts),
+        users_B=np.array([sampler.users[user] for user in targets[c.USER_ID]]),
+        truths_B=np.array([index[item] for item in targets[c.ITEM_ID]]),
+        item_tokens_V=np.array([prompts.item_token(item_id) for item_id in item_ids]),
+    )
+
+
+def draw_batch(
+    examples: Examples,
+    prompts: Prompts,
+    sampler: NegativeSampler,
+    size: int,
+    num_candidates: int,
+    rng: np.random.Generator,
+) -> Batch:
+    """Random examples with fresh negatives; the truth's place is uniform.
+
+    Half of the batches hold twice the candidates, so that a model also ranks the longer lists that are served.
+    """
+    num_candidates *= int(rng.integers(1, 3))
+    rows_B = rng.integers(len(examples.texts), size=size)
+    negatives_BN = sampler.draw(examples.users_B[rows_B], num_candidates - 1, rng)
+    candidates_BN = np.concatenate([examples.truths_B[rows_B, None], negatives_BN], axis=1)
+    order_BN = rng.permuted(np.tile(np.arange(num_candidates), (size, 1)), axis=1)
+    shuffled_BN = np.take_along_axis(candidates_BN, order_BN, axis=1)
+    ids_BL, choose_B = prompts.assemble(
+        [examples.texts[row] for row in rows_B], examples.item_tokens_V[shuffled_BN].tolist()
+    )
+    choose = torch.from_numpy(choose_B)
+    truth_B = torch.from_numpy(order_BN.argmin(axis=1))
+    return Batch(torch.from_numpy(ids_BL), choose, places(choose, num_candidates), truth_B, shuffled_BN)
+
+
+def choice_loss(
+    model: ChoiceModel, batch: Batch, lm_weight: float, rng: np.random.Generator
+) -> tuple[Tensor, dict[str, float]]:
+    """Listwise loss plus the weighted next-token loss of the texts; figures: choice (nats) and accuracy."""
+    states_BLW = model.states(batch.ids_BL)
+    scores_BN = model.choose(batch.ids_BL, states_BLW, batch.choose_B, batch.places_BN)
+    choice = listwise_loss(scores_BN, batch.truth_B)
+    loss = choice
+    if lm_weight > 0:
+        loss = loss + lm_weight * next_token_loss(model, states_BLW, batch.ids_BL, batch.choose_B, rng)
+    accuracy = (scores_BN.argmax(1) == batch.truth_B).float().mean().item()
+    return loss, {"choice": choice.item(), "accuracy": accuracy}
+
+
+def listwise_loss(scores_BN: Tensor, truth_B: Tensor) -> Tensor:
+    """Mean negative log-probability of the true item under a softmax over its candidates, in nats."""
+    return F.cross_entropy(scores_BN.float(), truth_B)
+
+
+def next_token_loss(
+    model: ChoiceModel, states_BLW: Tensor, ids_BL: Tensor, lengths_B: Tensor, rng: np.random.Generator
+) -> Tensor:
+    """Mean negative log-probability of the following token over random places of the texts, in nats."""
+    positions_L = torch.arange(ids_BL.shape[1] - 1)
+    real = (positions_L[None, :] + 1 < lengths_B[:, None]).nonzero()
+    if len(real) == 0:
+        return states_BLW.sum() * 0.0
+    chosen = real[torch.from_numpy(rng.permutation(len(real))[:LM_POSITIONS])]
+    logits = model.next_token_logits(states_BLW[chosen[:, 0], chosen[:, 1]])
+    return F.cross_entropy(logits.float(), ids_BL[chosen[:, 0], chosen[:, 1] + 1])

@@ -1,0 +1,114 @@
+"""What models are trained on: the takes of each user before the validation target, and negatives drawn against them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from raconteur import columns as c
+from raconteur.data.dataset import Dataset
+from raconteur.errors import DataError
+from raconteur.types import Item
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """The part of a data set that training may see.
+
+    Attributes:
+        events: all events before each user's validation target.
+        targets: its takes: user_id, position, item_id, discovery.
+        sequences: items taken by each user, oldest first, repeats in a row written once.
+    """
+
+    events: pl.DataFrame
+    targets: pl.DataFrame
+    sequences: list[list[str]]
+    sequence_times: list[list[datetime]]  # beside `sequences`
+
+
+def training_log(dataset: Dataset, folder: Path) -> TrainingLog:
+    """
+    Raises:
+        DataError: no user has a target to learn from.
+    """
+    split = pl.read_parquet(folder / "split.parquet").filter(pl.col(c.SPLIT) == "validation")
+    limit = split.select(c.USER_ID, pl.col(c.POSITION).alias("limit"))
+    events = (
+        dataset.events.join(limit, on=c.USER_ID, how="left", maintain_order="left")
+        .filter(pl.col("limit").is_null() | (pl.col(c.POSITION) < pl.col("limit")))
+        .drop("limit")
+    )
+    first_touch = pl.col(c.POSITION) == pl.col(c.POSITION).min().over(c.USER_ID, c.ITEM_ID)
+    takes = events.with_columns(first_touch.alias(c.DISCOVERY)).filter(c.IS_TARGET)
+    if takes.is_empty():
+        raise DataError("no event of the log is a target before validation; check data.targets and data.min_value")
+    changed = pl.col(c.ITEM_ID) != pl.col(c.ITEM_ID).shift(1).over(c.USER_ID)
+    grouped = (
+        takes.filter(changed.fill_null(True)).group_by(c.USER_ID, maintain_order=True).agg(c.ITEM_ID, c.EVENT_TIME)
+    )
+    return TrainingLog(
+        events=events,
+        targets=takes.select(c.USER_ID, c.POSITION, c.ITEM_ID, c.DISCOVERY),
+        sequences=grouped[c.ITEM_ID].to_list(),
+        sequence_times=grouped[c.EVENT_TIME].to_list(),
+    )
+
+
+def catalogue(dataset: Dataset) -> dict[str, Item]:
+    """Items by id, in the order of the table."""
+    rows = dataset.items.select(c.ITEM_ID, c.TITLE, c.CATEGORIES, c.DESCRIPTION, c.RELEASED, c.AVAILABLE).iter_rows()
+    return {
+        item_id: Item(item_id, title or item_id, tuple(categories or ()), description, released, bool(available))
+        for item_id, title, categories, description, released, available in rows
+    }
+
+
+def choices(folder: Path, split: str, negatives: str) -> pl.DataFrame:
+    """The fixed candidate lists of a split, with position, discovery and num_targets of their targets."""
+    targets = pl.read_parquet(folder / "split.parquet").drop(c.ITEM_ID)
+    lists = pl.read_parquet(folder / "candidates.parquet")
+    return lists.filter((pl.col(c.SPLIT) == split) & (pl.col(c.NEGATIVES) == negatives)).join(
+        targets, on=[c.USER_ID, c.SPLIT], how="inner", maintain_order="left"
+    )
+
+
+def takes_before(events: pl.DataFrame, keys: pl.DataFrame) -> list[list[str]]:
+    """Items that each user took before a position, oldest first, repeats in a row written once."""
+    takes = (
+        keys.select(c.USER_ID, pl.col(c.POSITION).alias("limit"))
+        .with_row_index("row")
+        .join(events.filter(c.IS_TARGET).select(c.USER_ID, c.POSITION, c.ITEM_ID), on=c.USER_ID, how="left")
+        .filter(pl.col(c.POSITION) < pl.col("limit"))
+        .sort("row", c.POSITION)
+    )
+    changed = (pl.col(c.ITEM_ID) != pl.col(c.ITEM_ID).shift(1).over("row")).fill_null(True)
+    grouped = takes.filter(changed).group_by("row", maintain_order=True).agg(c.ITEM_ID)
+    found = dict(zip(grouped["row"].to_list(), grouped[c.ITEM_ID].to_list(), strict=True))
+    return [found.get(row, []) for row in range(keys.height)]
+
+
+class NegativeSampler:
+    """Draws unseen items in proportion to how often they are taken, without replacement (Gumbel top-k)."""
+
+    def __init__(self, log: TrainingLog, item_ids: tuple[str, ...]) -> None:
+        index = {item_id: number for number, item_id in enumerate(item_ids)}
+        self.users = {user: number for number, user in enumerate(log.events[c.USER_ID].unique(maintain_order=True))}
+        counts = np.zeros(len(item_ids))
+        np.add.at(counts, [index[item] for item in log.targets[c.ITEM_ID]], 1.0)
+        with np.errstate(divide="ignore"):
+            self._log_share = np.log(counts)  # never taken: never drawn
+        self._seen = np.zeros((len(self.users), len(item_ids)), dtype=bool)
+        rows = [self.users[user] for user in log.events[c.USER_ID]]
+        self._seen[rows, [index[item] for item in log.events[c.ITEM_ID]]] = True
+
+    def draw(self, users_B: IntArray, num: int, rng: np.random.Generator) -> IntArray:
+        """Item numbers [B, num] that the users never touched."""
+        keys_BV = self._log_share + rng.gumbel(size=(len(users_B), len(self._log_share)))
+        keys_BV[self._seen[users_B]] = -np.inf
+        return np.argpartition(-keys_BV, num, axis=1)[:, :num]

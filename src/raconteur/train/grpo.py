@@ -1,0 +1,163 @@
+"""GRPO for the rewriting Verbalizer, by TRL; the reward is how well the frozen Reasoner then predicts.
+
+reward = w * P(the Reasoner picks the item that the user took) + (1 - w) * length plateau. The probability is the
+expected 0/1 accuracy of a Reasoner that samples its choice; it replaces the sampled value because it has the same mean
+and less variance. Candidates are drawn and shuffled anew for every sample, so a text cannot earn by their order.
+Source: "From Logs to Language" (arXiv 2602.20558) for the reward's shape; GRPO: Shao et al., 2024.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from datasets import Dataset as PromptTable
+from transformers import TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from raconteur import columns as c
+from raconteur.config.schema import Config
+from raconteur.reason.choice import ChoiceReasoner
+from raconteur.represent.rewrite import RewriteVerbalizer, tidy
+from raconteur.train.examples import NegativeSampler
+from raconteur.train.loop import Progress
+from raconteur.types import FloatArray
+
+DRAWS = 4  # candidate lists over which one text is judged
+PLATEAU = (0.3, 0.7)  # text length over log length, in tokens, that earns the full length reward
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What a sample is drawn from: prompts, the takes that follow them, and negatives."""
+
+    prompts: Sequence[str]
+    targets: pl.DataFrame
+    sampler: NegativeSampler
+    item_ids: tuple[str, ...]
+
+
+def train_grpo(
+    verbalizer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
+) -> dict[str, list[float]]:
+    """Trains the Verbalizer in place and returns its curves: reward, reward_std, length, equal_groups."""
+    settings = config.verbalizer.grpo
+    per_step = settings.prompts_per_step * settings.group_size
+    arguments = GRPOConfig(
+        output_dir=str(checkpoints),
+        max_steps=settings.num_steps,
+        per_device_train_batch_size=per_step,
+        num_generations=settings.group_size,
+        max_completion_length=config.verbalizer.max_new_tokens,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=min(5, settings.num_steps),
+        beta=settings.beta,
+        temperature=1.0,
+        seed=config.seed,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        logging_steps=1,
+        save_steps=10,
+        save_total_limit=1,
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    curves: dict[str, list[float]] = {}
+    trainer = GRPOTrainer(
+        model=verbalizer.model,
+        reward_funcs=[_accuracy_reward(judge, rollouts, config), _length_reward(verbalizer)],
+        args=arguments,
+        train_dataset=_prompt_table(rollouts, config),
+        processing_class=verbalizer.tokenizer,
+        callbacks=[_Curves(curves, settings.num_steps)],
+    )
+    trainer.reward_weights = trainer.reward_weights.new_tensor([settings.accuracy_weight, 1 - settings.accuracy_weight])
+    trainer.train(resume_from_checkpoint=_newest(checkpoints))
+    verbalizer.model.eval()
+    return curves
+
+
+def length_plateau(num_text: FloatArray, num_log: FloatArray) -> FloatArray:
+    """1 where text/log length lies in the plateau, falling in a straight line to 0 at ratios 0 and 1.
+
+    A hand-worked case: 15 tokens for a log of 100 earn .5; 30 to 70 earn 1; 85 earn .5; 100 or more earn 0.
+    """
+    low, high = PLATEAU
+    ratio = num_text / np.maximum(num_log, 1)
+    return np.clip(np.minimum(ratio / low, (1 - ratio) / (1 - high)), 0.0, 1.0)
+
+
+def _prompt_table(rollouts: Rollouts, config: Config) -> PromptTable:
+    """Prompts of first-time takes, in the order in which GRPO meets them."""
+    rows = np.flatnonzero(rollouts.targets[c.DISCOVERY].to_numpy())
+    num = config.verbalizer.grpo.num_steps * config.verbalizer.grpo.prompts_per_step
+    chosen = np.random.default_rng([config.seed, 3]).permutation(rows)[: max(num, 1)]
+    return PromptTable.from_dict({"prompt": [rollouts.prompts[row] for row in chosen], "row": chosen.tolist()})
+
+
+def _accuracy_reward(judge: ChoiceReasoner, rollouts: Rollouts, config: Config):
+    users = np.array([rollouts.sampler.users[user] for user in rollouts.targets[c.USER_ID]])
+    truths = rollouts.targets[c.ITEM_ID].to_list()
+    rng = np.random.default_rng([config.seed, 4])
+
+    def accuracy(completions: list[str], row: list[int], **_: object) -> list[float]:
+        texts = [tidy(text) for text in completions]
+        total = np.zeros(len(texts))
+        for _draw in range(DRAWS):
+            # One set of negatives a prompt, so that its group is compared on equal terms; orders differ by sample.
+            drawn = {
+                number: rollouts.sampler.draw(users[[number]], config.evaluate.num_candidates - 1, rng)[0]
+                for number in dict.fromkeys(row)
+            }
+            lists = [[truths[number], *(rollouts.item_ids[item] for item in drawn[number])] for number in row]
+            orders = [rng.permutation(len(candidates)) for candidates in lists]
+            shuffled = [[candidates[i] for i in order] for candidates, order in zip(lists, orders, strict=True)]
+            scores = judge.score(texts, shuffled)
+            total += [_softmax(line)[np.argmin(order)] for line, order in zip(scores, orders, strict=True)]
+        return list(total / DRAWS)
+
+    return accuracy
+
+
+def _length_reward(verbalizer: RewriteVerbalizer):
+    def length(prompts: list[str], completion_ids: list[list[int]], **_: object) -> list[float]:
+        num_log = np.array([len(ids) for ids in verbalizer.tokenizer(prompts, add_special_tokens=False)["input_ids"]])
+        return list(length_plateau(np.array([len(ids) for ids in completion_ids]), num_log))
+
+    return length
+
+
+class _Curves(TrainerCallback):
+    """Keeps what TRL logs and prints a progress line."""
+
+    def __init__(self, curves: dict[str, list[float]], num_steps: int) -> None:
+        self._curves = curves
+        self._progress = Progress("grpo", num_steps)
+
+    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+        if not logs or "reward" not in logs:
+            return
+        figures = {
+            "reward": float(logs["reward"]),
+            "accuracy": float(logs["rewards/accuracy/mean"]),
+            "length": float(logs["completions/mean_length"]),
+            "equal_groups": float(logs["frac_reward_zero_std"]),
+        }
+        for key, value in figures.items():
+            self._curves.setdefault(key, []).append(value)
+        self._progress.step(figures)
+
+
+def _newest(folder: Path) -> str | None:
+    saved = sorted(folder.glob("checkpoint-*"), key=os.path.getmtime)
+    return str(saved[-1]) if saved else None
+
+
+def _softmax(scores: FloatArray) -> FloatArray:
+    powers = np.exp(scores - np.nanmax(scores))
+    return powers / np.nansum(powers)

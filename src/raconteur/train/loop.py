@@ -1,0 +1,144 @@
+"""The training loop that every model of the demo profile shares.
+
+A step's batch and dropout are drawn from (seed, step) alone, so a run killed at any step resumes to the same weights.
+Checkpoints are replaced atomically and carry the fingerprint of what is trained; another config's is refused.
+"""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from raconteur.errors import TrainingError
+
+LOG_EVERY_S = 5.0
+CHECKPOINT_EVERY_S = 20.0
+CLIP_NORM = 1.0
+
+LossFn = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
+
+
+def fit(
+    model: nn.Module,
+    loss_of: LossFn,
+    *,
+    name: str,
+    num_steps: int,
+    learning_rate: float,
+    seed: int,
+    checkpoint: Path,
+    fingerprint: str,
+    warmup_share: float = 0.05,
+    weight_decay: float = 0.01,
+) -> dict[str, list[float]]:
+    """Minimises `loss_of(rng)` with AdamW, warm-up and a cosine, under bf16 autocast.
+
+    Args:
+        loss_of: draws a batch from the generator; returns a scalar loss and figures to log.
+        checkpoint: file that is written while training and read on a restart.
+        fingerprint: of the config and data; a checkpoint of another one is refused.
+
+    Returns:
+        Curves: the mean loss and figures since the last log line.
+
+    Raises:
+        TrainingError: the loss is not finite, or the checkpoint belongs to another config.
+    """
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step, num_steps, warmup_share))
+    start, curves = _resume(model, optimizer, schedule, checkpoint, fingerprint, num_steps)
+    progress = Progress(name, num_steps, start)
+    saved = time.monotonic()
+    model.train()
+    for step in range(start, num_steps):
+        torch.manual_seed(seed * 1_000_003 + step)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss, figures = loss_of(np.random.default_rng([seed, step]))
+        if not torch.isfinite(loss):
+            raise TrainingError(f"{name}: the loss is {loss.item()} at step {step}; lower the learning rate")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        schedule.step()
+        for key, value in progress.step({"loss": loss.item(), **figures}).items():
+            curves.setdefault(key, []).append(value)
+        if time.monotonic() - saved > CHECKPOINT_EVERY_S:
+            _save(model, optimizer, schedule, checkpoint, fingerprint, step + 1, curves)
+            saved = time.monotonic()
+    model.eval()
+    _save(model, optimizer, schedule, checkpoint, fingerprint, num_steps, curves)
+    return curves
+
+
+class Progress:
+    """Prints a line every few seconds: step, figures, pace and time left."""
+
+    def __init__(self, name: str, num_steps: int, start: int = 0) -> None:
+        self.name, self.num_steps, self.done = name, num_steps, start
+        self._began = self._logged = time.monotonic()
+        self._start = start
+        self._figures: dict[str, list[float]] = {}
+
+    def step(self, figures: dict[str, float]) -> dict[str, float]:
+        """Counts a step; returns the means since the last line when one was printed, else nothing."""
+        self.done += 1
+        for key, value in figures.items():
+            self._figures.setdefault(key, []).append(value)
+        now = time.monotonic()
+        if now - self._logged < LOG_EVERY_S and self.done < self.num_steps:
+            return {}
+        means = {key: float(np.mean(values)) for key, values in self._figures.items()}
+        pace_s = (now - self._began) / (self.done - self._start)
+        shown = "  ".join(f"{key} {value:.3f}" for key, value in means.items())
+        left_s = pace_s * (self.num_steps - self.done)
+        print(
+            f"{self.name} {self.done}/{self.num_steps}  {shown}  {pace_s:.2f} s/step  {left_s:.0f} s left", flush=True
+        )
+        self._figures, self._logged = {}, now
+        return means
+
+
+def _factor(step: int, num_steps: int, warmup_share: float) -> float:
+    warmup = max(1, int(num_steps * warmup_share))
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
+
+
+def _save(model, optimizer, schedule, path: Path, fingerprint: str, step: int, curves) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    state = {
+        "fingerprint": fingerprint,
+        "step": step,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "curves": curves,
+    }
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def _resume(model, optimizer, schedule, path: Path, fingerprint: str, num_steps: int):
+    if not path.exists():
+        return 0, {}
+    try:
+        state = torch.load(path, weights_only=True)  # tensors and plain values only; no pickled code runs
+    except Exception as error:
+        raise TrainingError(f"checkpoint {path} cannot be read ({error}); delete it to start anew") from error
+    if state["fingerprint"] != fingerprint:
+        raise TrainingError(f"checkpoint {path} belongs to another config or data set; delete it to start anew")
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    print(f"resumed {path.name} at step {state['step']}/{num_steps}", file=sys.stderr, flush=True)
+    return state["step"], state["curves"]

@@ -1,0 +1,155 @@
+"""Trains the frozen Reasoner: it reads any way of writing a history and is tuned to none.
+
+It starts from the sequential model (same body, its item embeddings as item tokens) and is pretrained on a fixed,
+even-handed mixture: a quarter raw template logs, the rest drawn from `styles.draw_style`, and the catalogue's own text.
+The objective is the listwise choice plus a small next-token loss. No Verbalizer exists yet when it is trained.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from raconteur.artifacts import new_folder
+from raconteur.config.load import fingerprint
+from raconteur.config.schema import Config
+from raconteur.data.dataset import load_dataset
+from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
+from raconteur.reason.prompts import Prompts
+from raconteur.represent.mentions import mention, plain
+from raconteur.represent.styles import draw_style, rewrite
+from raconteur.represent.template import TemplateVerbalizer, event_text
+from raconteur.represent.tokenizer import train_tokenizer
+from raconteur.retrieve.sequential import SequentialRetriever, pad
+from raconteur.train.choice import (
+    choice_loss,
+    draw_batch,
+    draw_targets,
+    encode_examples,
+    histories_of,
+    next_token_loss,
+)
+from raconteur.train.examples import NegativeSampler, catalogue, training_log
+from raconteur.train.loop import fit
+from raconteur.types import History, Item
+
+MAX_EXAMPLES = 24_000
+TEMPLATE_SHARE = 0.25
+TOKENIZER_TEXTS = 2_000
+DOCUMENTS = 16  # catalogue entries read a step
+
+
+def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, checkpoints: Path) -> dict[str, float]:
+    """Writes the frozen Reasoner's folder; returns the last loss and accuracy on training batches."""
+    dataset = load_dataset(data)
+    items = catalogue(dataset)
+    item_ids = tuple(items)
+    log = training_log(dataset, data)
+    settings, rng = config.reasoner, np.random.default_rng([config.seed, 1])
+    targets = draw_targets(log, min(MAX_EXAMPLES, settings.num_steps * settings.batch_size), rng)
+    histories = histories_of(log, targets, config.text.max_events)
+    documents = [_document(item) for item in items.values()]
+    tokenizer = _tokenizer(config, histories, items, documents, rng)
+    prompts = Prompts(tokenizer, history_tokens=config.text.history_tokens)
+    texts = mixture(histories, items, config, tokenizer, rng)
+    sampler = NegativeSampler(log, item_ids)
+    examples = encode_examples(texts, targets, prompts, sampler, item_ids)
+    torch.manual_seed(config.seed)
+    model = _from_sequential(SequentialRetriever.load(retriever), prompts, config)
+    encoded = prompts.encode_texts(documents)
+
+    def loss_of(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        batch = draw_batch(examples, prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
+        loss, figures = choice_loss(model, batch, settings.lm_weight, rng)
+        return loss + settings.lm_weight * _document_loss(model, encoded, prompts.pad_id, rng), figures
+
+    key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "seed")
+    curves = fit(
+        model,
+        loss_of,
+        name="reasoner",
+        num_steps=settings.num_steps,
+        learning_rate=settings.learning_rate,
+        seed=config.seed,
+        checkpoint=checkpoints / f"reasoner-{key}.pt",
+        fingerprint=key,
+    )
+    with new_folder(out, kind="reasoner", config=config.model_dump(mode="json")) as folder:
+        ChoiceReasoner(model, prompts).save(folder)
+        (folder / "curves.json").write_text(json.dumps(curves))
+    return {"loss": curves["choice"][-1], "accuracy": curves["accuracy"][-1]}
+
+
+def mixture(
+    histories: Sequence[History],
+    items: Mapping[str, Item],
+    config: Config,
+    tokenizer: Tokenizer,
+    rng: np.random.Generator,
+) -> list[str]:
+    """One text a history: raw template for a quarter of them, a random style for the rest."""
+    template = TemplateVerbalizer(
+        tokenizer, budget_tokens=config.text.history_tokens, max_events=config.text.max_events
+    )
+    raw = template.write(histories)
+    return [
+        text if rng.uniform() < TEMPLATE_SHARE else rewrite(history, draw_style(rng), items, config.data, rng)
+        for text, history in zip(raw, histories, strict=True)
+    ]
+
+
+def _document(item: Item) -> str:
+    """Catalogue entry as text: `<item:17> Title drama crime. Description`."""
+    parts = [mention(item.item_id), plain(item.title), *map(plain, item.categories)]
+    return " ".join(parts) + (f". {plain(item.description)}" if item.description else "")
+
+
+def _tokenizer(
+    config: Config,
+    histories: Sequence[History],
+    items: Mapping[str, Item],
+    documents: Sequence[str],
+    rng: np.random.Generator,
+) -> Tokenizer:
+    """BPE pieces learned from raw events, styles and documents, without the mentions in them."""
+    sample = histories[:TOKENIZER_TEXTS]
+    events = [event_text(event, history.events[-1].event_time) for history in sample for event in history.events]
+    styled = [rewrite(history, draw_style(rng), items, config.data, rng) for history in sample]
+    texts = [_without_mentions(text) for text in (*events, *styled, *documents)]
+    return train_tokenizer(texts, tuple(items), config.text.vocab_size)
+
+
+def _without_mentions(text: str) -> str:
+    return " " + " ".join(word for word in text.split() if not word.startswith("<item:"))
+
+
+def _from_sequential(retriever: SequentialRetriever, prompts: Prompts, config: Config) -> ChoiceModel:
+    settings = config.sequential
+    model = ChoiceModel(
+        prompts.tokenizer.get_vocab_size(),
+        num_layers=settings.num_layers,
+        width=settings.width,
+        num_heads=settings.num_heads,
+        dropout=config.reasoner.dropout,
+    )
+    body = {
+        name: value for name, value in retriever.model.body.state_dict().items() if not name.startswith("embed_tokens")
+    }
+    model.body.load_state_dict(body, strict=False)
+    tokens = [prompts.item_token(item_id) for item_id in retriever.item_ids]
+    with torch.no_grad():
+        model.body.embed_tokens.weight[tokens] = retriever.model.items_VW
+    return model
+
+
+def _document_loss(
+    model: ChoiceModel, documents: Sequence[Sequence[int]], pad_id: int, rng: np.random.Generator
+) -> Tensor:
+    chosen = [documents[number] for number in rng.integers(len(documents), size=DOCUMENTS)]
+    ids_BL, _ = pad(chosen, pad_id)
+    lengths_B = torch.tensor([len(ids) for ids in chosen])
+    return next_token_loss(model, model.states(ids_BL), ids_BL, lengths_B, rng)

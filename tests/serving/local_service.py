@@ -1,0 +1,90 @@
+"""A service in this process over the four-film world: real stock, guard, router and logs; the rankers and the store are
+small real ones, so that each can be made to fail."""
+
+import asyncio
+from functools import partial
+
+from serving_world import START, TITLES, WordOverlap
+
+from raconteur.artifacts import Registry
+from raconteur.config.schema import Config
+from raconteur.errors import ServingError
+from raconteur.features.rules import Rules
+from raconteur.features.state import UserState, advance
+from raconteur.types import Event, Narrative
+from serving.engine import Engine
+from serving.follow import Follower
+from serving.metrics import Metrics
+from serving.prediction_log import EVENTS, PREDICTIONS, open_log
+from serving.service import Service
+from serving.stock import load_stock
+
+
+class LocalRanker:
+    """WordOverlap behind the recommender's side of a model server."""
+
+    def __init__(self, weight, version="v1"):
+        self._ranker = WordOverlap(TITLES, weight)
+        self._version = version
+        self.failure = None
+
+    async def score(self, text, candidates):
+        await asyncio.sleep(0)
+        if self.failure:
+            raise ServingError(self.failure)
+        return self._ranker.score([text], [list(candidates)])[0], self._version
+
+    async def close(self):
+        pass
+
+
+class MemoryStore:
+    """User states in a dictionary, moved on by the real rules."""
+
+    def __init__(self, config):
+        self._rules = Rules.of(config)
+        self.users = {}
+        self.failure = None
+
+    def read(self, user_id):
+        if self.failure:
+            raise self.failure
+        return self.users.get(user_id)
+
+    def push(self, user_id, events):
+        if self.failure:
+            raise self.failure
+        before = self.users.get(user_id) or UserState(user_id)
+        self.users[user_id] = advance(before, events, categories={}, rules=self._rules)
+
+
+def user(user_id, taken, text=""):
+    narrative = Narrative(user_id, text, START, "verbalizer-1", "catalogue-1") if text else None
+    events = tuple(Event(item, START, "play") for item in taken)
+    return UserState(
+        user_id,
+        num_events=len(taken),
+        recent_items=tuple(taken),
+        recent_events=events,
+        seen_items=tuple(taken),
+        narrative=narrative,
+    )
+
+
+def open_local(workdir, **serve):
+    """Service, store, student and Reasoner; the world's version must stand in workdir/models."""
+    config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve})
+    store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0)
+    stock = Follower(Registry(workdir / "models"), lambda version: load_stock(version, workdir / "features"))
+    metrics = Metrics()
+    service = Service(
+        config=config,
+        engine=Engine(config, features=store, stock=stock, student=student, reasoner=reasoner),
+        rankers=(student, reasoner),
+        predictions=open_log(
+            workdir / "predictions", PREDICTIONS, config.serve, count=partial(metrics.count_rows, "predictions")
+        ),
+        events=open_log(workdir / "events", EVENTS, config.serve, count=partial(metrics.count_rows, "events")),
+        metrics=metrics,
+    )
+    return service, store, student, reasoner

@@ -1,0 +1,135 @@
+"""The HTTP face: schemas, errors, the V2 form, metrics. In this process, over the four-film world."""
+
+import asyncio
+
+import httpx
+import pytest
+from local_service import open_local, user
+from serving_world import write_version
+
+from serving.api import MAX_BODY_BYTES, create_app
+
+
+@pytest.fixture
+def call(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, *_ = open_local(tmp_path)
+    store.users = {"sure": user("sure", ["i1"], "court court")}
+    app = create_app(service)
+
+    def send(method, path, **arguments):
+        async def once():
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, path, **arguments)
+
+        return asyncio.run(once())
+
+    yield send
+    asyncio.run(service.close())
+
+
+def v2(user_ids=("sure",), **parameters):
+    tensor = {"name": "user_id", "shape": [len(user_ids)], "datatype": "BYTES", "data": list(user_ids)}
+    return {"inputs": [tensor], "parameters": parameters}
+
+
+def test_recommendations_known_user_gets_titles_scores_and_sources(call):
+    answer = call("POST", "/v1/recommendations", json={"user_id": "sure", "k": 1}).json()
+    assert answer["items"] == [{"item_id": "i3", "title": "court drama", "score": 2.0, "source": "popularity"}]
+    assert answer["route"] == "student"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "send user_id, or history"),
+        ({"user_id": ""}, "at least 1 character"),
+        ({"user_id": "u", "k": 0}, "greater than or equal to 1"),
+        ({"user_id": "u", "k": 51}, "at most 50 are allowed (serve.max_k)"),
+        ({"user_id": "u", "n": 3}, "Extra inputs are not permitted"),
+        ({"history": [{"item_id": "i1", "event_time": "2999-01-01T00:00:00Z"}]}, "is in the future"),
+        ({"history": [{"item_id": "i1", "event_time": "2024-01-01T00:00:00"}]}, "should have timezone info"),
+        ({"history": [{"item_id": "i1"}] * 1001}, "at most 1000 items"),
+    ],
+)
+def test_recommendations_malformed_request_is_a_clear_422(call, body, message):
+    answer = call("POST", "/v1/recommendations", json=body)
+    assert answer.status_code == 422
+    assert message in answer.text
+
+
+def test_body_that_is_too_long_is_refused_before_it_is_read(call):
+    answer = call("POST", "/v1/recommendations", content=b"x" * (MAX_BODY_BYTES + 1))
+    assert answer.status_code == 413
+
+
+def test_infer_json_answers_items_scores_and_parameters(call):
+    answer = call("POST", "/v2/models/recommender/infer", json=v2(k=2)).json()
+    assert [(one["name"], one["shape"], one["data"]) for one in answer["outputs"]] == [
+        ("items", [1, 2], ["i3", "i2"]),
+        ("scores", [1, 2], [2.0, 0.0]),
+    ]
+    parameters = answer["parameters"]
+    assert (parameters["route"], parameters["version"], parameters["narrative_version"]) == (
+        "student",
+        "v1",
+        "verbalizer-1",
+    )
+    assert answer["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (v2(["a", "b"]), "user_id has 2 elements"),
+        (v2([""]), "send exactly one id that is not empty"),
+        (v2(k=0), "parameter k is 0"),
+        (v2(k="five"), "parameter k is 'five'"),
+        ({"inputs": []}, "input 'user_id' is missing"),
+        ({}, "the body is no V2 inference request: inputs"),
+        ([], "the body is no V2 inference request"),
+    ],
+)
+def test_infer_malformed_request_is_a_clear_400(call, body, message):
+    answer = call("POST", "/v2/models/recommender/infer", json=body)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]
+
+
+def test_infer_broken_binary_body_is_a_400(call):
+    for header in ("999", "no number", "-4"):
+        answer = call(
+            "POST",
+            "/v2/models/recommender/infer",
+            content=b'{"inputs": [{"name": "user_id"}]}',
+            headers={"inference-header-content-length": header},
+        )
+        assert answer.status_code == 400
+
+
+def test_metadata_live_and_ready_answer(call):
+    assert call("GET", "/v2").json()["name"] == "raconteur"
+    assert call("GET", "/v2/health/live").json() == {"live": True}
+    assert call("GET", "/v2/health/ready").json() == {"ready": True}
+    assert call("GET", "/v2/models/recommender").json()["versions"] == ["v1"]
+    assert call("GET", "/v2/models/recommender/ready").json() == {"name": "recommender", "ready": True}
+    assert call("GET", "/v2/models/other").status_code == 404
+
+
+def test_metrics_count_requests_by_pattern_not_by_made_up_path(call):
+    call("POST", "/v1/recommendations", json={"user_id": "sure"})
+    call("POST", "/v1/recommendations", json={})
+    call("GET", "/made/up/7")
+    text = call("GET", "/metrics").text
+    print(text)
+    assert 'raconteur_requests_total{path="/v1/recommendations",status="200"} 1.0' in text
+    assert 'raconteur_requests_total{path="/v1/recommendations",status="422"} 1.0' in text
+    assert 'raconteur_requests_total{path="other",status="404"} 1.0' in text
+    assert 'raconteur_recommendations_total{degraded="false",route="student"} 1.0' in text
+    assert 'raconteur_stage_seconds_count{stage="student"} 1.0' in text
+
+
+def test_events_empty_or_unnamed_are_refused(call):
+    assert call("POST", "/v1/events", json={"user_id": "sure", "events": []}).status_code == 422
+    assert call("POST", "/v1/events", json={"events": [{"item_id": "i1"}]}).status_code == 422

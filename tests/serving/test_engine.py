@@ -1,0 +1,123 @@
+"""The path of a recommendation, and what stands in for each part that fails: the table of serving/engine.py."""
+
+import asyncio
+
+import pytest
+from local_service import open_local, user
+from serving_world import write_version
+
+from raconteur.errors import ServingError
+from serving.schema import EventIn, RecommendRequest
+
+
+@pytest.fixture
+def world(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, student, reasoner = open_local(tmp_path)
+    store.users = {
+        "sure": user("sure", ["i1"], "court court"),  # i2 0, i3 2, i4 0
+        "torn": user("torn", ["i1"], "drama"),  # i2 0, i3 1, i4 1
+        "new": user("new", []),
+        "full": user("full", ["i1", "i2", "i3", "i4"], "drama"),
+    }
+    yield service, store, student, reasoner
+    asyncio.run(service.close())
+
+
+def ask(world, user_id=None, *, k=5, history=None):
+    request = RecommendRequest(user_id=user_id, history=history, k=k)
+    return asyncio.run(world[0].engine.recommend(request))
+
+
+def shown(served):
+    return [candidate.item_id for candidate in served.ranking]
+
+
+def test_recommend_all_parts_up_student_ranks_unseen_available_items(world):
+    served = ask(world, "sure")
+    assert shown(served) == ["i3", "i2", "i4"]  # not i1, which was taken, nor i5, which is not available
+    assert (served.route, served.degraded, served.version) == ("student", False, "v1")
+
+
+def test_recommend_k_cuts_the_answer_but_not_the_candidates(world):
+    served = ask(world, "sure", k=1)
+    assert shown(served) == ["i3"]
+    assert len(served.candidates) == 3
+
+
+def test_recommend_events_after_the_narrative_are_appended_to_the_text(world):
+    store = world[1]
+    asyncio.run(world[0].learn(events_request("sure", "i2")))
+    served = ask(world, "sure")
+    assert served.text.startswith("court court")
+    assert "<item:i2>" in served.text
+    assert "<item:i1>" not in served.text  # the narrative covers it
+    assert "i2" not in shown(served)
+    assert store.users["sure"].num_events == 2
+
+
+def test_recommend_unsure_student_reasoner_ranks(world):
+    served = ask(world, "torn")
+    assert (served.route, served.margin) == ("reasoner", pytest.approx(0.0))
+    assert [candidate.score for candidate in served.ranking] == [10.0, 10.0, 0.0]
+
+
+def test_recommend_reasoner_down_student_order_stands(world):
+    world[3].failure = "reasoner failed: connection refused"
+    served = ask(world, "torn")
+    assert (served.route, served.degraded) == ("student", True)
+    assert served.reason == "margin 0.000 is under 0.15, but reasoner failed: connection refused"
+    assert shown(served) == ["i3", "i4", "i2"]
+
+
+def test_recommend_student_down_retriever_order_stands(world):
+    world[2].failure = "student gave no answer within 1500 ms"
+    served = ask(world, "sure")
+    assert (served.route, served.degraded, served.margin) == ("retriever", True, None)
+    assert shown(served) == ["i2", "i3", "i4"]
+
+
+def test_recommend_features_down_popular_items_stand(world):
+    world[1].failure = OSError("disk is gone")
+    served = ask(world, "sure")
+    assert (served.route, served.degraded) == ("cold", True)
+    assert served.reason == "features are down: OSError: disk is gone"
+    assert shown(served) == ["i1", "i2", "i3", "i4"]
+
+
+@pytest.mark.parametrize(("user_id", "reason"), [("nobody", "unknown user"), ("new", "the user has taken nothing yet")])
+def test_recommend_nothing_known_gets_popular_items(world, user_id, reason):
+    served = ask(world, user_id)
+    assert (served.route, served.degraded, served.reason) == ("cold", False, reason)
+    assert shown(served) == ["i1", "i2", "i3", "i4"]
+
+
+def test_recommend_user_who_took_everything_gets_an_empty_answer(world):
+    served = ask(world, "full")
+    assert (served.route, served.reason, shown(served)) == ("cold", "nothing is left to propose", [])
+
+
+def test_recommend_raw_history_needs_no_stored_user(world):
+    history = [EventIn(item_id="i2"), EventIn(item_id="no such item")]
+    served = ask(world, history=history)
+    assert served.route in ("student", "reasoner")
+    assert served.num_events == 1
+    assert "i2" not in shown(served)
+
+
+def test_recommend_raw_history_of_unknown_items_is_cold(world):
+    assert ask(world, history=[EventIn(item_id="no such item")]).route == "cold"
+
+
+def test_learn_store_down_keeps_the_events_and_says_so(world, tmp_path):
+    world[1].failure = ServingError("the online store did not answer")
+    answer = asyncio.run(world[0].learn(events_request("sure", "i2", "ghost")))
+    assert (answer.accepted, answer.features_updated, answer.unknown_items) == (2, False, ["ghost"])
+    world[0].events.close()
+    assert len(list((tmp_path / "events").glob("*.parquet"))) == 1
+
+
+def events_request(user_id, *item_ids):
+    from serving.schema import EventsRequest
+
+    return EventsRequest(user_id=user_id, events=[EventIn(item_id=item_id) for item_id in item_ids])

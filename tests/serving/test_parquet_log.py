@@ -1,0 +1,92 @@
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serving.parquet_log import ParquetLog
+
+SCHEMA = pa.schema({"n": pa.int64()})
+
+
+class Counts(dict):
+    def __call__(self, outcome, num_rows):
+        self[outcome] = self.get(outcome, 0) + num_rows
+
+
+def rows(*numbers):
+    return [{"n": number} for number in numbers]
+
+
+def open_log(folder, counts, **options):
+    return ParquetLog(folder, SCHEMA, **{"max_rows": 4, "max_seconds": 5.0, "count": counts, **options})
+
+
+def written(folder):
+    return [pq.read_table(path)["n"].to_pylist() for path in sorted(folder.glob("[!.]*.parquet"))]
+
+
+def test_append_full_files_then_the_rest_on_close(tmp_path):
+    counts = Counts()
+    log = open_log(tmp_path / "log", counts)
+    for number in range(6):
+        assert log.append(rows(number))
+    log.close()
+    assert written(tmp_path / "log") == [[0, 1, 2, 3], [4, 5]]
+    assert counts == {"written": 6}
+
+
+def test_append_several_rows_stay_together(tmp_path):
+    log = open_log(tmp_path / "log", Counts())
+    log.append(rows(*range(9)))
+    log.close()
+    assert written(tmp_path / "log") == [list(range(9))]
+
+
+def test_append_queue_is_full_drops_counts_and_does_not_wait(tmp_path):
+    counts = Counts()
+    log = open_log(tmp_path / "log", counts, max_waiting=2, max_rows=1)
+    accepted = sum(log.append(rows(number)) for number in range(2000))
+    log.close()
+    assert counts.get("written") == accepted
+    assert counts.get("dropped", 0) == 2000 - accepted
+
+
+def test_write_disk_refuses_rows_are_counted_and_later_ones_written(tmp_path, caplog):
+    counts, folder = Counts(), tmp_path / "log"
+    log = open_log(folder, counts, max_rows=1)
+    folder.rename(tmp_path / "away")
+    folder.write_text("a file where the folder should be: every write fails, also for root")
+    log.append(rows(1))
+    log.append(rows(2))
+    wait_for(lambda: counts.get("dropped") == 2)
+    folder.unlink()
+    (tmp_path / "away").rename(folder)
+    log.append(rows(3))
+    log.close()
+    assert written(folder) == [[3]]
+    assert counts == {"dropped": 2, "written": 1}
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+
+def test_write_row_of_another_shape_is_dropped_and_the_log_goes_on(tmp_path):
+    counts = Counts()
+    log = open_log(tmp_path / "log", counts, max_rows=1)
+    log.append([{"n": "no number"}])
+    log.append(rows(1))
+    log.close()
+    assert written(tmp_path / "log") == [[1]]
+    assert counts == {"dropped": 1, "written": 1}
+
+
+def test_write_leaves_no_temporary_file(tmp_path):
+    log = open_log(tmp_path / "log", Counts())
+    log.append(rows(1))
+    log.close()
+    assert [path.suffix for path in (tmp_path / "log").iterdir()] == [".parquet"]
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "condition not met in time"
+        time.sleep(0.02)

@@ -1,0 +1,74 @@
+import numpy as np
+import polars as pl
+import pytest
+from serving_world import TITLES, write_version
+
+from raconteur.errors import ArtifactError
+from raconteur.features.names import ITEM_TABLE
+from serving.stock import load_stock, popular, retrieve
+
+
+@pytest.fixture
+def version(tmp_path):
+    write_version(tmp_path / "models", "v1")
+    return tmp_path / "models" / "v1"
+
+
+@pytest.fixture
+def stock(version, tmp_path):
+    return load_stock(version, tmp_path / "features")
+
+
+def ids(candidates):
+    return [candidate.item_id for candidate in candidates]
+
+
+def test_retrieve_best_unseen_available_items_come_first(stock):
+    found = retrieve(stock, ["i1"], seen={"i1"}, count=2)
+    assert [(one.item_id, one.score, one.source) for one in found] == [
+        ("i2", 2.0, "popularity"),
+        ("i3", 1.0, "popularity"),
+    ]
+
+
+def test_retrieve_more_than_there_is_gives_what_there_is(stock):
+    assert ids(retrieve(stock, [], seen=["no such item"], count=50)) == ["i1", "i2", "i3", "i4"]
+
+
+def test_popular_without_a_feature_table_follows_the_retriever(stock):
+    assert ids(popular(stock, seen=["i2"], count=2)) == ["i1", "i3"]
+
+
+def test_popular_counts_the_newest_row_of_each_item(version, tmp_path):
+    features = tmp_path / "features"
+    features.mkdir()
+    table = pl.DataFrame(
+        {
+            "item_id": ["i1", "i4", "i4", "i5"],
+            "num_targets": [5, 1, 9, 99],  # i5 is the most taken one, but cannot be had
+            "event_timestamp": [2, 1, 2, 2],
+            "created": [1, 1, 1, 1],
+        }
+    )
+    table.write_parquet(features / f"{ITEM_TABLE}.parquet")
+    loaded = load_stock(version, features)
+    assert [(one.item_id, one.score) for one in popular(loaded, seen=(), count=3)] == [
+        ("i4", 9.0),
+        ("i1", 5.0),
+        ("i2", 0.0),
+    ]
+
+
+def test_load_version_without_a_catalogue_is_refused(version, tmp_path):
+    (version / "items.parquet").unlink()
+    with pytest.raises(ArtifactError, match="is no catalogue"):
+        load_stock(version, tmp_path)
+
+
+def test_stock_items_missing_from_the_catalogue_count_as_unavailable(version, tmp_path):
+    items = pl.read_parquet(version / "items.parquet")
+    items.filter(pl.col("item_id") != "i1").write_parquet(version / "items.parquet")
+    loaded = load_stock(version, tmp_path)
+    assert loaded.unavailable.tolist() == [True, False, False, False, True]
+    assert np.flatnonzero(loaded.unavailable).size == len(TITLES) - 3
+    assert "i1" not in ids(retrieve(loaded, [], seen=(), count=9))
