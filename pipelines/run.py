@@ -44,7 +44,7 @@ def train(config_json: ConfigJson, cause: Cause = "asked for") -> None:
     page = _publish(config, outputs)
     shutil.rmtree(config.workdir / "checkpoints", ignore_errors=True)  # the cache holds what they led to
     total_s = sum(row["seconds"] for row in rows if not row["cached"])
-    console.print(f"finished in {minutes(total_s)}; report: {page}", soft_wrap=True)
+    console.print(f"{_verdict(outputs['release'].metadata)}; report: {page}; took {minutes(total_s)}", soft_wrap=True)
 
 
 @app.command("compile")
@@ -96,6 +96,13 @@ def _publish(config: Config, outputs: dict[str, Any]) -> Path:
         publish_folder(Path(outputs["data"].path), config.workdir / "data")
     publish_folder(Path(outputs["arms"].path), config.workdir / "evaluation")
     return write_run_report(config)
+
+
+def _verdict(gate: dict[str, float]) -> str:
+    """What the gate said, for the person who waits; the record with all of it is `gate.json` of the version."""
+    figures = ", ".join(f"{name} {gate[name]:.3f}" for name in ("challenger_recall", "rival_recall") if name in gate)
+    verdict = "promoted" if gate.get("promoted") == 1.0 else "not promoted, the champion stays"
+    return f"new version {verdict} ({figures})" if figures else f"new version {verdict}"
 
 
 def main() -> None:

@@ -75,12 +75,12 @@ async def measure(address: str, users: Sequence[str], *, concurrency: int, num_r
 def floor(config_json: Path, users: Sequence[str], *, num_requests: int) -> Measured:
     """The least that an answer can cost: one Feast read and the student in this process, without any server."""
     from raconteur.artifacts import Registry
-    from raconteur.config.schema import Config
     from raconteur.reason.load import load_student
     from raconteur.retrieve.load import load_retriever
     from serving.features import OnlineFeatures
+    from serving.settings import read_config
 
-    config = Config.model_validate_json(config_json.read_bytes())
+    config = read_config(config_json)
     champion = Registry(config.workdir / "models").champion_folder()
     student = load_student(champion / "student")
     items = load_retriever(champion / "retriever").item_ids[: config.serve.num_retrieved]

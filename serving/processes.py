@@ -13,6 +13,8 @@ import psutil
 from raconteur.errors import ServingError
 
 STOP_WITHIN_S = 40.0  # Ray takes its time
+# Set by Feast in a process that imports it: a folder for metrics that vanishes with that process.
+NOT_INHERITED = frozenset({"PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,16 @@ class Started:
         except psutil.NoSuchProcess:
             return None
 
+    def family(self) -> list[psutil.Process]:
+        """The process and all that it started, also those that outlive it: everyone in its session."""
+        if self.process() is None and psutil.pid_exists(self.pid) and not _is_zombie(self.pid):
+            return []  # the number belongs to someone else by now
+        return [process for process in psutil.process_iter() if _session(process.pid) == self.pid]
+
 
 def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Started:
     """Starts a program in a session of its own, so that a Ctrl-C in our terminal does not reach it."""
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         process = subprocess.Popen(
@@ -42,18 +51,15 @@ def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) 
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **environment},
+            env={**inherited, **environment},
         )
     return Started(process.pid, psutil.Process(process.pid).create_time())
 
 
 def stop(started: Sequence[Started]) -> None:
-    """Asks all to end, waits, and kills what is left of them and of their children."""
+    """Asks all to end, waits, and kills what is left of them and of what they started."""
     roots = [process for one in started if (process := one.process())]
-    family = {*roots}
-    for root in roots:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family.update(root.children(recursive=True))
+    family = {process for one in started for process in one.family()}
     for root in roots:
         with contextlib.suppress(psutil.NoSuchProcess):
             root.send_signal(signal.SIGTERM)
@@ -63,6 +69,20 @@ def stop(started: Sequence[Started]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=5.0)
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def refuse_taken_ports(host: str, wanted: Mapping[int, str]) -> None:

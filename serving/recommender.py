@@ -5,16 +5,15 @@ calls `build` itself (import path `serving.recommender:build`, argument `config_
 """
 
 import argparse
-import ipaddress
 import signal
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raconteur.config.schema import Config
-from raconteur.errors import ConfigError, RaconteurError, ServingError
-from serving.local_ray import keep_replica_on, local_ray
+from raconteur.errors import RaconteurError, ServingError
+from serving.local_ray import keep_replica_on_loopback, local_ray
+from serving.settings import read_config
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -25,23 +24,31 @@ MAX_ONGOING = 64  # requests in the replica; as many again wait, further ones ar
 
 
 def build(args: dict[str, str]) -> "Application":
-    """The Ray Serve application.
+    """The Ray Serve application, as KubeRay asks for it.
 
     Args:
         args: `config_json`, the path of a resolved config.
     """
+    return application(Path(args["config_json"]), on_loopback=False)
+
+
+def application(config_json: Path, *, on_loopback: bool) -> "Application":
+    """
+    Args:
+        on_loopback: no other machine calls the replica (see `local_ray`).
+    """
     from ray import serve
 
-    config_json = Path(args["config_json"]).resolve()
+    config_json = config_json.resolve()
 
     def app() -> "FastAPI":  # called in the replica, so that models and connections never leave their process
+        # In this order: Feast, once imported, makes prometheus_client keep its values in files, for several processes.
         from serving.api import create_app
         from serving.service import open_service
 
-        config = read_config(config_json)
-        if ipaddress.ip_address(config.serve.host).is_loopback:
-            keep_replica_on(config.serve.host)
-        return create_app(open_service(config))
+        if on_loopback:
+            keep_replica_on_loopback()
+        return create_app(open_service(read_config(config_json)))
 
     deployment: serve.Deployment = serve.deployment(serve.ingress(app)())  # type: ignore[assignment]  # Ray's overloads
     return deployment.options(
@@ -54,17 +61,6 @@ def build(args: dict[str, str]) -> "Application":
     ).bind()
 
 
-def read_config(path: Path) -> Config:
-    """
-    Raises:
-        ConfigError: the file holds no resolved config.
-    """
-    try:
-        return Config.model_validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is no resolved config: {error}") from None
-
-
 def run(config_json: Path) -> None:
     """Serves until SIGTERM or Ctrl-C.
 
@@ -72,12 +68,12 @@ def run(config_json: Path) -> None:
         ServingError: the application did not start; its log says why.
     """
     config = read_config(config_json)
-    with local_ray(host=config.serve.host):
+    with local_ray():
         from ray import serve
 
         serve.start(http_options={"host": config.serve.host, "port": config.serve.port, "location": "HeadOnly"})
         try:
-            serve.run(build({"config_json": str(config_json)}), name=NAME, route_prefix="/")
+            serve.run(application(config_json, on_loopback=True), name=NAME, route_prefix="/")
         except RuntimeError as error:
             raise ServingError(f"the recommender did not start: {error}") from error
         print(f"recommender: http://{config.serve.host}:{config.serve.port}", flush=True)

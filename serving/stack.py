@@ -7,11 +7,14 @@ fails to start, Ctrl-C and SIGTERM stop all of them again. `down` stops what `st
 
 import argparse
 import json
+import shutil
 import signal
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +25,12 @@ from rich.console import Console
 from raconteur.artifacts import Registry, write_json
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, RaconteurError, ServingError
+from serving.local_ray import SCRATCH
 from serving.parts import Part, parts_of
 from serving.processes import Started, refuse_taken_ports, start, stop
+from serving.settings import read_config
 
+SCRATCH_PREFIX = "rac-"
 READY_WITHIN_S = 240.0  # of the whole stack; two slow cores load torch, Feast, Ray and Evidently at once
 POLL_S = 0.3
 # Processes share the cores: OpenMP that spins while it waits made torch many times slower here.
@@ -38,6 +44,7 @@ def up(config: Config, parts: Sequence[Part], *, within_s: float = READY_WITHIN_
     Raises:
         ServingError: the stack runs already, a port is taken, or a part did not become ready.
         ArtifactError: there is no model to serve.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came before all was ready.
     """
     folder = config.workdir / "serving"
     if running := [name for name, one in read_state(folder).items() if one.process()]:
@@ -45,16 +52,20 @@ def up(config: Config, parts: Sequence[Part], *, within_s: float = READY_WITHIN_
     Registry(config.workdir / "models").champion_folder()
     refuse_taken_ports(config.serve.host, _ports(parts))
     started: dict[str, Started] = {}
-    try:
-        for part in parts:
-            started[part.name] = start(part.command, log=_log(folder, part.name), environment=ENVIRONMENT)
-            _write_state(folder, parts, started)
-        _wait_until_ready(parts, started, folder, within_s=within_s)
-    except BaseException:
-        console.print("stopping what was started")
-        stop(list(started.values()))
-        (folder / "stack.json").unlink(missing_ok=True)
-        raise
+    scratch = tempfile.mkdtemp(prefix=SCRATCH_PREFIX)
+    environment = {**ENVIRONMENT, SCRATCH: scratch, "TMPDIR": scratch}
+    with _interruptions() as stop_if_asked:
+        try:
+            for part in parts:
+                stop_if_asked()
+                started[part.name] = start(part.command, log=_log(folder, part.name), environment=environment)
+                _write_state(folder, parts, started, scratch)
+            _wait_until_ready(parts, started, folder, within_s=within_s, stop_if_asked=stop_if_asked)
+        except BaseException:
+            console.print("stopping what was started")
+            stop(list(started.values()))
+            _forget(folder, scratch)
+            raise
     for part in parts:
         console.print(f"{part.name:<12} http://{config.serve.host}:{part.ports[0]}")
 
@@ -64,7 +75,8 @@ def down(config: Config) -> None:
     folder = config.workdir / "serving"
     started = read_state(folder)
     stop(list(started.values()))
-    (folder / "stack.json").unlink(missing_ok=True)
+    if started:
+        _forget(folder, json.loads((folder / "stack.json").read_text())["scratch"])
     console.print(f"stopped {', '.join(started)}" if started else f"nothing of {config.workdir} runs")
 
 
@@ -89,11 +101,40 @@ def read_state(folder: Path) -> dict[str, Started]:
         raise ServingError(f"{path} cannot be read ({error!r}); stop the parts by hand, then remove it") from None
 
 
-def _wait_until_ready(parts: Sequence[Part], started: Mapping[str, Started], folder: Path, *, within_s: float) -> None:
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], None]]:
+    """Yields a function that raises if Ctrl-C or SIGTERM came: asked for between steps, so that no step is cut in two.
+
+    Raised where it comes, it could hit between the start of a process and the note that it was started.
+    """
+    asked = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: asked.set()) for number in numbers]
+
+    def stop_if_asked() -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    try:
+        yield stop_if_asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _wait_until_ready(
+    parts: Sequence[Part],
+    started: Mapping[str, Started],
+    folder: Path,
+    *,
+    within_s: float,
+    stop_if_asked: Callable[[], None],
+) -> None:
     began = time.monotonic()
     waiting = list(parts)
     with console.status("") as line:
         while waiting:
+            stop_if_asked()
             spent_s = time.monotonic() - began
             names = ", ".join(part.name for part in waiting)
             if spent_s > within_s:
@@ -145,13 +186,20 @@ def _ports(parts: Sequence[Part]) -> dict[int, str]:
     return wanted
 
 
-def _write_state(folder: Path, parts: Sequence[Part], started: Mapping[str, Started]) -> None:
+def _forget(folder: Path, scratch: str) -> None:
+    """Removes what the parts left for the time of their run, and the note that they run."""
+    if Path(scratch).name.startswith(SCRATCH_PREFIX):
+        shutil.rmtree(scratch, ignore_errors=True)
+    (folder / "stack.json").unlink(missing_ok=True)
+
+
+def _write_state(folder: Path, parts: Sequence[Part], started: Mapping[str, Started], scratch: str) -> None:
     rows = [
         {"name": part.name, "ports": part.ports, "ready": part.ready, **asdict(started[part.name])}
         for part in parts
         if part.name in started
     ]
-    write_json(folder / "stack.json", {"since": datetime.now(UTC).isoformat(), "parts": rows})
+    write_json(folder / "stack.json", {"since": datetime.now(UTC).isoformat(), "scratch": scratch, "parts": rows})
 
 
 def main() -> int:
@@ -159,9 +207,8 @@ def main() -> int:
     parser.add_argument("--config-json", type=Path, required=True, help="a resolved config")
     parser.add_argument("verb", choices=("up", "down", "status"))
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so that `up` cleans up
     try:
-        config = Config.model_validate_json(options.config_json.read_bytes())
+        config = read_config(options.config_json)
         parts = parts_of(config, options.config_json.resolve())
         if options.verb == "up":
             up(config, parts)
@@ -169,7 +216,7 @@ def main() -> int:
             down(config)
         else:
             return 0 if status(config, parts) else 1
-    except (RaconteurError, OSError, ValueError) as error:
+    except (RaconteurError, OSError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:

@@ -35,7 +35,7 @@ def release(
 
     from components.publish import log_metrics
     from raconteur.config.schema import Config
-    from raconteur.train import release as step
+    from raconteur.train.release import release as step
 
     parts = {
         "retriever": Path(retriever.path),
@@ -45,4 +45,4 @@ def release(
         "arms": Path(arms.path),
     }
     settings = Config.model_validate_json(config)
-    log_metrics(metrics, step.release(settings, Path(data.path), parts, Path(registry), cause=cause))
+    log_metrics(metrics, step(settings, Path(data.path), parts, Path(registry), cause=cause))

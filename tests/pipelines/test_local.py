@@ -2,8 +2,13 @@
 
 import importlib.util
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipelines.local import run_locally
@@ -104,3 +109,31 @@ def test_run_while_another_holds_the_folder_is_refused(run):
 
     arguments = {"source": "abc", "runs": str(run.runs), "broken": str(run.broken)}
     run_locally(tiny, arguments, folder=run.folder, notify=start_inside)
+
+
+def test_run_sigterm_ends_the_step_and_the_next_run_goes_on(run, tmp_path):
+    program = (
+        "import importlib.util, sys\n"
+        "from pathlib import Path\n"
+        f"spec = importlib.util.spec_from_file_location('tiny', {str(Path(__file__).with_name('tiny.py'))!r})\n"
+        "tiny = importlib.util.module_from_spec(spec); spec.loader.exec_module(tiny)\n"
+        "from pipelines.local import run_locally\n"
+        f"arguments = {{'pid': {str(tmp_path / 'pid')!r}}}\n"
+        f"run_locally(tiny.sleepy, arguments, folder=Path({str(run.folder)!r}), notify=[].append)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        step = _read_when_there(tmp_path / "pid")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    psutil.wait_procs([psutil.Process(step)] if psutil.pid_exists(step) else [], timeout=20)
+    assert not psutil.pid_exists(step)
+    run()  # the lock went with the process
+    assert run.kinds()[-1] == ("judge", "done")
+
+
+def _read_when_there(path: Path) -> int:
+    for _ in range(1200):
+        if path.exists() and path.read_text():
+            return int(path.read_text())
+        time.sleep(0.05)
+    pytest.fail(f"{path} was never written")

@@ -15,10 +15,10 @@ def config(tmp_path, **sections) -> Config:
 
 def test_arguments_settings_of_service_and_monitoring_train_nothing_anew(tmp_path):
     plain = arguments_of(config(tmp_path), cause="x")
-    changed = arguments_of(config(tmp_path, serve={"port": 9}, monitor={"min_gain": 0.5}), cause="x")
+    changed = arguments_of(config(tmp_path, serve={"port": 9}, monitor={"max_loss": 0.5}), cause="x")
 
     assert changed["config"] == plain["config"]
-    assert json.loads(changed["gate"])["monitor"]["min_gain"] == 0.5  # the release reads it
+    assert json.loads(changed["gate"])["monitor"]["max_loss"] == 0.5  # the release reads it
     assert {name for name in plain if plain[name] != changed[name]} == {"gate"}
 
 

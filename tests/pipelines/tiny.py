@@ -47,3 +47,18 @@ def tiny(source: str, runs: str, broken: str) -> Made:
     counted = count(source=source, runs=runs)
     judged = judge(data=counted.outputs["out"], runs=runs, broken=broken)
     return Made(data=counted.outputs["out"], count=counted.outputs["metrics"], judge=judged.outputs["metrics"])
+
+
+@dsl.component(base_image="raconteur/pipelines:0.1.0", install_kfp_package=False)
+def sleep(pid: str):
+    import os
+    import time
+    from pathlib import Path
+
+    Path(pid).write_text(str(os.getpid()))
+    time.sleep(300)
+
+
+@dsl.pipeline(name="sleepy")
+def sleepy(pid: str):
+    sleep(pid=pid)

@@ -7,18 +7,14 @@ is a model server over it. `weights.json` scales its scores, so that two version
 import ipaddress
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 
-from components.features.publish import publish_narratives, publish_tables
 from raconteur.artifacts import Registry, new_folder
-from raconteur.config.schema import Config
-from raconteur.data.dataset import EVENTS, ITEMS, SPLIT
-from raconteur.features.build import build_features
+from raconteur.data.dataset import ITEMS
 from raconteur.retrieve.load import save
 from raconteur.retrieve.popularity import Popularity
 
@@ -80,40 +76,6 @@ def catalogue():
         },
         schema=ITEMS,
     )
-
-
-def write_store(features):
-    """A real Feast store of three users; `sure` and `torn` have a narrative, `shy` only ever looked."""
-    rows = [("sure", "i1", "play"), ("torn", "i1", "play"), ("torn", "i2", "look"), ("shy", "i1", "look")]
-    rows += [("fan", "i1", "play"), ("fan", "i2", "play")]
-    events = pl.DataFrame(
-        [
-            (user, item, START + timedelta(hours=hour), kind, None, None, [], 0, kind == "play")
-            for hour, (user, item, kind) in enumerate(rows)
-        ],
-        schema=EVENTS,
-        orient="row",
-    ).with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over("user_id").alias("position"))
-    narratives = pl.DataFrame(
-        {
-            "user_id": ["sure", "torn"],
-            "text": ["court court", "drama"],
-            "as_of": [START + timedelta(hours=12)] * 2,
-            "verbalizer_version": "verbalizer-1",
-            "catalogue_version": "catalogue-1",
-            "num_tokens": [2, 1],
-        }
-    )
-    with TemporaryDirectory() as folder:
-        data, built = Path(folder) / "data", Path(folder) / "built"
-        data.mkdir()
-        events.sort("user_id", "position").write_parquet(data / "events.parquet")
-        catalogue().write_parquet(data / "items.parquet")
-        pl.DataFrame(schema=SPLIT).write_parquet(data / "split.parquet")
-        build_features(Config(), data, built)
-        publish_tables(built, features)
-        narratives.write_parquet(Path(folder) / "narratives.parquet")
-        publish_narratives(Path(folder), features)
 
 
 def is_loopback(address):

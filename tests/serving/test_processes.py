@@ -42,6 +42,26 @@ def test_stop_ends_a_process_and_its_children(tmp_path):
     assert not child.is_running()
 
 
+def test_start_metrics_folder_of_the_parent_is_not_inherited(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
+    started = run("import os; print(os.environ.get('PROMETHEUS_MULTIPROC_DIR'), 'end', flush=True)", tmp_path)
+    wait_for(lambda: "end" in (tmp_path / "log").read_text())
+    assert (tmp_path / "log").read_text() == "None end\n"
+    stop([started])
+
+
+def test_stop_finds_the_children_of_a_process_that_was_killed(tmp_path):
+    started = run(PARENT, tmp_path)
+    parent = started.process()
+    wait_for(parent.children)
+    [child] = parent.children()
+    parent.kill()
+    wait_for(lambda: started.process() is None)
+    assert child.is_running()
+    stop([started])
+    assert not child.is_running()
+
+
 def test_stop_kills_what_does_not_listen(tmp_path, monkeypatch):
     monkeypatch.setattr("serving.processes.STOP_WITHIN_S", 0.5)
     started = run(STUBBORN, tmp_path)
@@ -80,16 +100,19 @@ def test_up_model_that_cannot_be_loaded_ends_with_its_log_and_nothing_running(tm
     """The real command, over a version whose student is not a model."""
     write_version(tmp_path / "models", "v1").promote("v1", cause="test")
     config, path = write_config(tmp_path, free_ports)
+    (tmp_path / "tmp").mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "serving.stack", "--config-json", str(path), "up"],
         capture_output=True,
         text=True,
         timeout=180,
+        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
     )
     assert done.returncode == 1
     assert "ended while it started" in done.stderr
     assert str(tmp_path / "models" / "v1") in done.stderr.replace("\n", "")
     assert left_of(tmp_path) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
     assert not (tmp_path / "serving" / "stack.json").exists()
     assert config.serve.port not in {one.laddr.port for one in psutil.net_connections("tcp")}
 

@@ -15,7 +15,8 @@ import polars as pl
 import psutil
 import pytest
 import tritonclient.http as triton_http
-from serving_world import is_loopback, write_store, write_version
+from serving_world import is_loopback, write_version
+from store_world import write_store
 
 from raconteur.config.schema import Config
 from raconteur.errors import ServingError

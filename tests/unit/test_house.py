@@ -15,7 +15,10 @@ from raconteur.config.load import load
 from raconteur.config.schema import Config
 
 ROOT = Path(__file__).parents[2]
-IGNORED = {".venv", ".git", "runs", "build", "dist", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"}
+IGNORED = {
+    *(".venv", ".git", "runs", "build", "dist", "__pycache__", "raconteur.egg-info"),
+    *(".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache"),
+}
 SDKS = ("kfp", "kserve", "ray", "feast", "evidently", "tritonclient")
 CONFIGS = sorted(ROOT.glob("configs/*.toml"))
 COMPONENTS = sorted(ROOT.glob("components/*/component.py"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raconteur.cli.settings import ConfigFiles, DryRun, Overrides, resolve
+from raconteur.cli.settings import ConfigFiles, DryRun, Overrides, resolve, write_resolved
 
 if TYPE_CHECKING:
     from raconteur.config.schema import Config
@@ -67,7 +67,8 @@ def service_latency(config: "Config", num_users: int) -> None:
         typer.echo(f"service: nothing answers at {address}; `raconteur serve --detach` starts it")
         return
     users = some_users(config.workdir / "data", num_users, seed=config.seed)
-    start_or_exit("serving.bench", "--address", address, "--users", ",".join(users))
+    path = write_resolved(config, name="bench.json")
+    start_or_exit("serving.bench", "--address", address, "--users", ",".join(users), "--config-json", str(path))
 
 
 def _rows(path: Path) -> int:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raconteur.cli.edges import start, start_or_exit
+from raconteur.cli.serve import stack
 from raconteur.cli.settings import ConfigFiles, DryRun, Overrides, resolve, write_resolved
+from raconteur.errors import ServingError
 
 if TYPE_CHECKING:
     from raconteur.config.schema import Config
@@ -33,8 +35,9 @@ def demo(
     start_or_exit("pipelines.run", "train", "--config-json", str(path), "--cause", "demo")
     _print_report(resolved)
     _say("2 of 4: serve")
+    start_or_exit(*stack(path, "down"))  # of an earlier demo; nothing to stop is no error
     try:
-        start_or_exit("serving.stack", "--config-json", str(path), "up")
+        start_or_exit(*stack(path, "up"))
         _say("3 of 4: ask")
         user = _ask(resolved)
         _say("4 of 4: look for drift")
@@ -42,7 +45,7 @@ def demo(
         _farewell(resolved, user, seconds=time.monotonic() - began, once=once)
     finally:
         if once:
-            start("serving.stack", "--config-json", str(path), "down")
+            start(*stack(path, "down"))
 
 
 def _overrides(overrides: list[str] | None, data: Path | None) -> list[str]:
@@ -61,7 +64,11 @@ def _print_report(config: "Config") -> None:
 
 
 def _ask(config: "Config") -> str:
-    """Sends traffic, adds its route mix to the report, and returns one of the users."""
+    """Sends traffic, adds its route mix to the report, and returns one of the users.
+
+    Raises:
+        ServingError: an answer failed, or a part of the service is missing for all of them.
+    """
     from raconteur.artifacts import write_json
     from raconteur.cli.reporting import routes_file, write_run_report
     from raconteur.cli.show import working
@@ -70,11 +77,14 @@ def _ask(config: "Config") -> str:
     users = some_users(config.workdir / "data", NUM_REQUESTS, seed=config.seed)
     with working(f"asking for {len(users)} users"):
         traffic = send(address(config), users, k=K)
+    if len(traffic.degraded) == len(users):
+        raise ServingError(f"every answer was degraded; the first says: {traffic.degraded[0]}")
     write_json(routes_file(config), traffic.routes)
     write_run_report(config)
     mix = ", ".join(f"{route} {count}" for route, count in sorted(traffic.routes.items()))
     typer.echo(
-        f"{len(users)} answers: {mix}; p50 {traffic.percentile(0.5):.1f} ms, p99 {traffic.percentile(0.99):.1f} ms"
+        f"{len(users)} answers: {mix}; {len(traffic.degraded)} degraded; "
+        f"p50 {traffic.percentile(0.5):.1f} ms, p99 {traffic.percentile(0.99):.1f} ms"
     )
     return users[0]
 

@@ -1,4 +1,4 @@
-"""Writes the report of a run from the files that its stages left in the workdir; those that are missing are left out."""
+"""Writes the report of a run from what its stages left in the workdir; what is missing is left out."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -27,10 +28,8 @@ def working(what: str) -> Iterator[None]:
 def print_figures(title: str, figures: Mapping[str, object]) -> None:
     """A two-column table; a mapping inside (counts by reason, say) gives rows of its own."""
     table = Table(title=escape(title), title_justify="left", show_header=False)
-    for name, value in figures.items():
-        inner = value.items() if isinstance(value, Mapping) else [("", value)]
-        for key, single in inner:
-            table.add_row(escape(f"{name} {key}".strip()), escape(_text(single)))
+    for name, value in _flat(figures):
+        table.add_row(escape(name), escape(_text(value)))
     Console().print(table)
 
 
@@ -54,7 +53,20 @@ def print_events(data: Path, user: str) -> None:
     Console().print(table)
 
 
+def _flat(figures: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in figures.items():
+        place = f"{path} {name}".strip()
+        if isinstance(value, Mapping):
+            yield from _flat(value, place)
+        else:
+            yield place, value
+
+
 def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

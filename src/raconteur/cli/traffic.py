@@ -1,4 +1,4 @@
-"""Sends real users' requests to the running service and counts what came back: routes and latency."""
+"""Sends real users' requests to the running service and counts what came back: routes, degraded answers, latency."""
 
 import time
 from collections import Counter
@@ -18,6 +18,7 @@ class Traffic:
 
     routes: dict[str, int]
     latency_ms: tuple[float, ...]
+    degraded: tuple[str, ...] = ()  # reasons of the answers that a part of the service was missing for
 
     def percentile(self, share: float) -> float:
         ordered = sorted(self.latency_ms)
@@ -42,15 +43,17 @@ def send(address: str, users: Sequence[str], *, k: int) -> Traffic:
     import httpx
 
     routes: Counter[str] = Counter()
-    latency_ms = []
+    latency_ms, degraded = [], []
     with httpx.Client(base_url=address, timeout=TIMEOUT_S) as client:
         for user in users:
             began = time.perf_counter()
             try:
                 answer = client.post("/v1/recommendations", json={"user_id": user, "k": k})
                 answer.raise_for_status()
-                routes[str(answer.json()["route"])] += 1
+                told = answer.json()
+                routes[str(told["route"])] += 1
+                degraded += [str(told["reason"])] if told["degraded"] else []
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 raise ServingError(f"{address} gave no answer for user {user}: {error}") from None
             latency_ms.append(1000 * (time.perf_counter() - began))
-    return Traffic(dict(routes), tuple(latency_ms))
+    return Traffic(dict(routes), tuple(latency_ms), tuple(degraded))

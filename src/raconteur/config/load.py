@@ -77,6 +77,8 @@ def _one_line(error: ValidationError) -> str:
     parts = []
     for issue in error.errors():
         place = ".".join(str(part) for part in issue["loc"]) or "config"
-        message = "unknown setting" if issue["type"] == "extra_forbidden" else issue["msg"].removeprefix("Value error, ")
+        message = (
+            "unknown setting" if issue["type"] == "extra_forbidden" else issue["msg"].removeprefix("Value error, ")
+        )
         parts.append(f"{place}: {message}")
     return "; ".join(parts)

@@ -76,8 +76,7 @@ class TextConfig(Settings):
     """What the language models read."""
 
     vocab_size: PositiveInt = 1024  # byte-level BPE pieces, without the item tokens
-    max_events: PositiveInt = 56  # newest raw events a Verbalizer is shown
-    source_tokens: PositiveInt = 288  # budget of that raw log
+    max_events: int = Field(40, ge=1, le=64)  # newest raw events a Verbalizer is shown
     history_tokens: PositiveInt = 96  # budget of the text that the Reasoner reads, equal for every Verbalizer
 
 
@@ -96,15 +95,18 @@ class GrpoConfig(Settings):
     num_steps: PositiveInt = 40
     prompts_per_step: PositiveInt = 8
     group_size: PositiveInt = 8  # samples a prompt
-    learning_rate: float = 1e-4
+    learning_rate: float = 2e-4
     beta: float = 0.0  # weight of the KL to the supervised start
     accuracy_weight: Share = 0.9  # the rest pays for length
 
 
 class VerbalizerConfig(Settings):
+    num_layers: PositiveInt = 3
+    num_heads: PositiveInt = 4
     sft_steps: PositiveInt = 300
-    sft_batch_size: PositiveInt = 32
-    learning_rate: float = 1e-3
+    sft_batch_size: PositiveInt = 32  # for whole logs; the short logs of the first steps come in larger batches
+    learning_rate: float = 3e-3
+    matrix_rate: float = 0.02  # of Muon, for the hidden matrices
     max_new_tokens: PositiveInt = 72
     grpo: GrpoConfig = GrpoConfig()
 
@@ -138,7 +140,9 @@ class MonitorConfig(Settings):
     window_rows: PositiveInt = 2000  # rows of reference and current; fixed, since Evidently's tests depend on it
     drift_share: Share = 0.3  # share of drifted columns that counts as drift
     max_recall_drop: float = 0.05  # label-lagged fall of served Recall@1 that counts as a quality loss
-    min_gain: float = 0.0  # a challenger is promoted if its paired interval's lower end is above minus this
+    max_loss: float = (
+        0.01  # a challenger is promoted if the lower end of its paired gain in Recall@1 is above minus this
+    )
     newest_share: Share = 0.5  # newest share of the test targets, the slice that the gate looks at
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from raconteur import columns
-from raconteur.artifacts import new_folder
+from raconteur.artifacts import new_folder, read_manifest
 from raconteur.config.schema import Config
 from raconteur.data.candidates import draw_candidates, sample_users
 from raconteur.data.contracts import Checked, check
@@ -75,11 +75,16 @@ def prepare(config: Config, out: Path, *, now: datetime | None = None) -> dict[s
 
 def _world(config: Config) -> Path:
     folder = config.workdir / "world"
-    if config.data.layout == "world" and config.data.path is None and not folder.exists():
+    if config.data.layout == "world" and config.data.path is None and not _is_world_of(folder, config):
         from raconteur.data.world import write_world  # the simulator is loaded only where it is run
 
         write_world(config.world, folder)
     return folder
+
+
+def _is_world_of(folder: Path, config: Config) -> bool:
+    """Whether the folder holds the world of these settings; one of other settings is generated anew."""
+    return folder.exists() and read_manifest(folder).get("config") == config.world.model_dump(mode="json")
 
 
 def _keep_users(checked: Checked, config: Config) -> tuple[pl.DataFrame, pl.DataFrame | None]:

@@ -29,7 +29,7 @@ class GateInputs(_Record):
     challenger_outcomes: tuple[float, ...] = Field(min_length=1)
     champion_outcomes: tuple[float, ...] | None
     popularity_outcomes: tuple[float, ...]  # the floor for a first champion
-    min_gain: float  # monitor.min_gain: the interval's lower end must be above minus this
+    max_loss: float  # monitor.max_loss: the interval's lower end must be above minus this
     num_resamples: PositiveInt = 1000
     seed: int = 0
 
@@ -71,14 +71,14 @@ class _GateRecord(_Record):
 def decide(inputs: GateInputs) -> GateDecision:
     """Compares on paired users. Equal inputs give an equal decision.
 
-    With a champion, the lower end of the difference's interval must be above -min_gain: a model that may be worse by
+    With a champion, the lower end of the difference's interval must be above -max_loss: a model that may be worse by
     more does not replace one that works. Without one nothing serves yet, so beating popularity on average suffices.
     """
     rival = inputs.champion or "popularity"
     rival_outcomes = inputs.champion_outcomes or inputs.popularity_outcomes
     challenger_U, rival_U = np.array(inputs.challenger_outcomes), np.array(rival_outcomes)
     difference = difference_interval(challenger_U, rival_U, num_resamples=inputs.num_resamples, seed=inputs.seed)
-    promote = difference.value > 0.0 if inputs.champion is None else difference.low > -inputs.min_gain
+    promote = difference.value > 0.0 if inputs.champion is None else difference.low > -inputs.max_loss
     return GateDecision(
         promote=promote,
         reason=_reason(inputs, rival, difference, promote),
@@ -134,4 +134,4 @@ def _reason(inputs: GateInputs, rival: str, difference: Interval, promote: bool)
     if inputs.champion is None:
         return f"{seen}: no champion yet, and {'above' if promote else 'not above'} the popularity floor"
     verb = "is above" if promote else "is not above"
-    return f"{seen}: the lower end {verb} {0.0 - inputs.min_gain:+.4f}"
+    return f"{seen}: the lower end {verb} {0.0 - inputs.max_loss:+.4f}"

@@ -20,7 +20,8 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
 def event_lines() -> pl.Expr:
     """One JSON object an event, of the columns of the prepared event table."""
     time = pl.col(EVENT_TIME).dt.convert_time_zone("UTC").dt.to_string(TIME_FORMAT)
-    return pl.struct(ITEM_ID, time, EVENT_TYPE, VALUE, SESSION_ID, CONTEXT).struct.json_encode()
+    context = pl.col(CONTEXT).cast(pl.Map(pl.String, pl.String))  # a JSON object, whichever form the frame holds
+    return pl.struct(ITEM_ID, time, EVENT_TYPE, VALUE, SESSION_ID, context).struct.json_encode()
 
 
 def encode_events(events: Sequence[Event]) -> str:
@@ -46,7 +47,7 @@ def _plain(event: Event) -> dict[str, Any]:
         EVENT_TYPE: event.event_type,
         VALUE: event.value,
         SESSION_ID: event.session_id,
-        CONTEXT: [{"key": key, "value": value} for key, value in event.context.items()],
+        CONTEXT: dict(event.context),
     }
 
 
@@ -57,5 +58,5 @@ def _event(fields: dict[str, Any]) -> Event:
         event_type=fields[EVENT_TYPE],
         value=fields[VALUE],
         session_id=fields[SESSION_ID],
-        context={pair["key"]: pair["value"] for pair in fields[CONTEXT] or ()},
+        context=dict(fields[CONTEXT] or {}),
     )

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from raconteur.errors import ArtifactError
 from raconteur.represent.mentions import mention
 from raconteur.represent.tokenizer import ANSWER, CHOOSE, PAD, encode
 
@@ -18,8 +19,7 @@ class Prompts:
     def __init__(self, tokenizer: Tokenizer, *, history_tokens: int) -> None:
         self.tokenizer = tokenizer
         self.history_tokens = history_tokens
-        self.pad_id = tokenizer.token_to_id(PAD)
-        self._choose, self._answer = tokenizer.token_to_id(CHOOSE), tokenizer.token_to_id(ANSWER)
+        self.pad_id, self._choose, self._answer = (_control_id(tokenizer, name) for name in (PAD, CHOOSE, ANSWER))
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids; the newest end of a text that is too long is kept."""
@@ -47,3 +47,10 @@ class Prompts:
         known = [[self.pad_id if token is None else token for token in row] for row in tokens]
         ids_BL, choose_B = self.assemble(self.encode_texts(texts), known)
         return ids_BL, choose_B, unknown_BN
+
+
+def _control_id(tokenizer: Tokenizer, name: str) -> int:
+    number = tokenizer.token_to_id(name)
+    if number is None:
+        raise ArtifactError(f"the tokenizer has no token {name}; it was not made by represent.tokenizer")
+    return number

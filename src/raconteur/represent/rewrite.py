@@ -1,6 +1,7 @@
 """The rewriting Verbalizer: a causal language model that reads the raw log and writes the user's narrative.
 
-Its prompt is the template text of the newest events, then `<write>`. Trained by `train.verbalizer`.
+Its prompt is the newest events, numbered (`citations`), then `<write>`; it cites events where it means items.
+Trained by `train.verbalizer`.
 """
 
 import json
@@ -12,11 +13,11 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from raconteur.config.schema import TextConfig
 from raconteur.errors import ArtifactError
-from raconteur.represent.template import TemplateVerbalizer
+from raconteur.represent.citations import numbered_log, resolve
 from raconteur.represent.tokenizer import WRITE, for_transformers, load_tokenizer
-from raconteur.types import History
+from raconteur.types import Event, History
 
-GENERATE_BATCH = 256
+GENERATE_BATCH = 128
 
 
 class RewriteVerbalizer:
@@ -29,23 +30,25 @@ class RewriteVerbalizer:
         self.tokenizer = tokenizer
         self.text = text
         self.max_new_tokens = max_new_tokens
-        self._template = TemplateVerbalizer(
-            tokenizer.backend_tokenizer, budget_tokens=text.source_tokens, max_events=text.max_events
-        )
 
-    def prompts(self, histories: Sequence[History]) -> list[str]:
+    def shown(self, history: History) -> tuple[Event, ...]:
+        """The events that the model is shown, and may cite."""
+        return history.events[-self.text.max_events :]
+
+    def prompt(self, history: History) -> str:
         """What the model reads; also the prompts of its training."""
-        return [f"{text} {WRITE}" for text in self._template.write(histories)]
+        events = self.shown(history)
+        return f"{numbered_log(events, events[-1].event_time)} {WRITE}" if events else WRITE
 
     def write(self, histories: Sequence[History]) -> list[str]:
-        prompts = self.prompts(histories)
+        prompts = [self.prompt(history) for history in histories]
         # Prompts of like length share a batch, so that little of it is padding.
         order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
         texts = [""] * len(prompts)
         for start in range(0, len(order), GENERATE_BATCH):
             batch = [number for number in order[start : start + GENERATE_BATCH] if histories[number].events]
             for number, text in zip(batch, self._generate([prompts[number] for number in batch]), strict=True):
-                texts[number] = text
+                texts[number] = resolve(text, self.shown(histories[number]))
         return texts
 
     @torch.inference_mode()
@@ -63,7 +66,7 @@ class RewriteVerbalizer:
                 eos_token_id=self.tokenizer.eos_token_id,
             )
         written = ids[:, inputs["input_ids"].shape[1] :]
-        return [tidy(text) for text in self.tokenizer.batch_decode(written, skip_special_tokens=True)]
+        return self.tokenizer.batch_decode(written, skip_special_tokens=True)
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
@@ -86,8 +89,3 @@ class RewriteVerbalizer:
             raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
         text = TextConfig.model_validate(about["text"])
         return cls(model, tokenizer, text, max_new_tokens=about["max_new_tokens"])
-
-
-def tidy(text: str) -> str:
-    """Generated text with one space before each mention and no stray white space; token for token the same."""
-    return " ".join(text.replace("<item:", " <item:").split())

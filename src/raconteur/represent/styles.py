@@ -6,7 +6,7 @@ engineer would write by hand, and an arm of the table: the honest opponent of th
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,7 +17,7 @@ from raconteur.represent.mentions import mention, plain
 from raconteur.represent.template import value_text
 from raconteur.types import Event, History, Item
 
-NUM_TASTES = 4  # categories in a summary of taste
+NUM_TASTES = 3  # categories in a summary of taste
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ CLEAN = Style()
 def draw_style(rng: np.random.Generator) -> Style:
     """A style from the mixture: every setting even-handedly, independent of the others."""
     return Style(
-        keep=rng.choice(["all", "takes", "some"]),  # type: ignore[arg-type]
-        repeats=rng.choice(["all", "once", "count"]),  # type: ignore[arg-type]
-        detail=rng.choice(["none", "category", "raw"]),  # type: ignore[arg-type]
-        taste=rng.choice(["none", "first", "last"]),  # type: ignore[arg-type]
+        keep=rng.choice(["all", "takes", "some"]),
+        repeats=rng.choice(["all", "once", "count"]),
+        detail=rng.choice(["none", "category", "raw"]),
+        taste=rng.choice(["none", "first", "last"]),
         num_items=int(rng.choice([8, 16, 24, 32])),
     )
 
@@ -61,13 +61,26 @@ def is_take(event: Event, data: DataConfig) -> bool:
 
 
 def rewrite(
-    history: History, style: Style, items: Mapping[str, Item], data: DataConfig, rng: np.random.Generator
+    history: History,
+    style: Style,
+    items: Mapping[str, Item],
+    data: DataConfig,
+    rng: np.random.Generator,
+    *,
+    name: Callable[[int], str] | None = None,
 ) -> str:
-    """The history in one style; only facts of the log and the catalogue are stated."""
-    events = _kept(history.events, style, data, rng)
-    listed = _without_repeats(events, style.repeats)[-style.num_items :]
-    body = [_item_text(event, count, style, items) for event, count in listed]
-    taste = _taste(events, items) if style.taste != "none" else []
+    """The history in one style; only facts of the log and the catalogue are stated.
+
+    Args:
+        name: how the item of the n-th event is written; None: as its mention.
+    """
+    kept = _kept(history.events, style, data, rng)
+    listed = _without_repeats(kept, style.repeats)[-style.num_items :]
+    body = [
+        _item_text(name(row) if name else mention(event.item_id), event, count, style, items)
+        for row, event, count in listed
+    ]
+    taste = _taste([event for _, event in kept], items) if style.taste != "none" else []
     parts = [*taste, *body] if style.taste == "first" else [*body, *taste]
     return " ".join(parts)
 
@@ -84,26 +97,25 @@ class StyleVerbalizer:
         return [rewrite(history, self._style, self._items, self._data, rng) for history in newest]
 
 
-def _kept(events: Sequence[Event], style: Style, data: DataConfig, rng: np.random.Generator) -> list[Event]:
-    if style.keep == "all":
-        return list(events)
-    share = rng.uniform() if style.keep == "some" else 0.0
-    return [event for event in events if is_take(event, data) or rng.uniform() < share]
+def _kept(events: Sequence[Event], style: Style, data: DataConfig, rng: np.random.Generator) -> list[tuple[int, Event]]:
+    share = {"all": 1.0, "takes": 0.0, "some": rng.uniform()}[style.keep]
+    return [(row, event) for row, event in enumerate(events) if is_take(event, data) or rng.uniform() < share]
 
 
-def _without_repeats(events: Sequence[Event], repeats: str) -> list[tuple[Event, int]]:
+def _without_repeats(kept: Sequence[tuple[int, Event]], repeats: str) -> list[tuple[int, Event, int]]:
+    """Rows, events and counts; an item that is written once stands at its newest event."""
     if repeats == "all":
-        return [(event, 1) for event in events]
-    counts = Counter(event.item_id for event in events)
-    newest: dict[str, Event] = {}
-    for event in events:
+        return [(row, event, 1) for row, event in kept]
+    counts = Counter(event.item_id for _, event in kept)
+    newest: dict[str, tuple[int, Event]] = {}
+    for row, event in kept:
         newest.pop(event.item_id, None)
-        newest[event.item_id] = event
-    return [(event, counts[event.item_id] if repeats == "count" else 1) for event in newest.values()]
+        newest[event.item_id] = (row, event)
+    return [(row, event, counts[event.item_id] if repeats == "count" else 1) for row, event in newest.values()]
 
 
-def _item_text(event: Event, count: int, style: Style, items: Mapping[str, Item]) -> str:
-    parts = [mention(event.item_id)]
+def _item_text(name: str, event: Event, count: int, style: Style, items: Mapping[str, Item]) -> str:
+    parts = [name]
     item = items.get(event.item_id)
     if style.detail == "category" and item and item.categories:
         parts.append(plain(item.categories[0]))
@@ -120,4 +132,4 @@ def _taste(events: Sequence[Event], items: Mapping[str, Item]) -> list[str]:
     if not counts:
         return []
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:NUM_TASTES]
-    return ["likes", *(f"{plain(category)} {count}" for category, count in ranked), "."]
+    return ["likes", *(plain(category) for category, _ in ranked), "."]

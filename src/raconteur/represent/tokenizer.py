@@ -1,4 +1,4 @@
-"""The tokenizer of the demo profile: byte-level BPE learned from the domain's texts, plus one token per item.
+"""The tokenizer of the demo profile: byte-level BPE of the domain's texts, plus one token per item and citation.
 
 Words split at spaces only, so a field such as `43m` or `12d` becomes one token when it is frequent. Bytes cover every
 script and emoji. Control tokens are special; item mentions are ordinary added tokens, so decoding keeps them.
@@ -11,24 +11,24 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from raconteur.errors import ArtifactError
-from raconteur.represent.mentions import mention
 
 PAD, END, WRITE, CHOOSE, ANSWER = "<pad>", "<end>", "<write>", "<choose>", "<answer>"
 CONTROL = (PAD, END, WRITE, CHOOSE, ANSWER)
 FILE = "tokenizer.json"
 
 
-def train_tokenizer(texts: Iterable[str], item_ids: Sequence[str], vocab_size: int) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], named: Sequence[str], vocab_size: int) -> Tokenizer:
     """
     Args:
-        texts: sample of what the models will read; mentions in it are ignored.
+        texts: sample of what the models will read, without mentions.
+        named: mentions and citations; each becomes one token.
         vocab_size: BPE pieces including the 256 bytes, without control and item tokens.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r" ?[^ ]+"), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
@@ -40,7 +40,7 @@ def train_tokenizer(texts: Iterable[str], item_ids: Sequence[str], vocab_size: i
     )
     tokenizer.train_from_iterator(texts, trainer)
     # lstrip: the space before a mention belongs to it, so that a list of items costs one token each.
-    tokenizer.add_tokens([AddedToken(mention(item_id), lstrip=True, normalized=False) for item_id in item_ids])
+    tokenizer.add_tokens([AddedToken(name, lstrip=True, normalized=False) for name in named])
     return tokenizer
 
 

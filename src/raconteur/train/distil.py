@@ -38,7 +38,7 @@ def distil(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: P
     model = _student(teacher.model, config)
     settings = config.student
 
-    def loss_of(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(examples, teacher.prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
         with torch.no_grad():
             taught_BN = teacher.model(batch.ids_BL, batch.choose_B, batch.places_BN)

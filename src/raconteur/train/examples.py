@@ -15,6 +15,9 @@ from raconteur.types import Item
 
 IntArray = npt.NDArray[np.int64]
 
+NEVER_TAKEN = 1e-3  # takes that an item without any counts for
+TOUCHED = 1e6  # far below any log share
+
 
 @dataclass(frozen=True)
 class TrainingLog:
@@ -94,15 +97,17 @@ def takes_before(events: pl.DataFrame, keys: pl.DataFrame) -> list[list[str]]:
 
 
 class NegativeSampler:
-    """Draws unseen items in proportion to how often they are taken, without replacement (Gumbel top-k)."""
+    """Draws unseen items in proportion to how often they are taken, without replacement (Gumbel top-k).
+
+    Only for a user who has touched nearly the whole catalogue do touched items fill the list.
+    """
 
     def __init__(self, log: TrainingLog, item_ids: tuple[str, ...]) -> None:
         index = {item_id: number for number, item_id in enumerate(item_ids)}
         self.users = {user: number for number, user in enumerate(log.events[c.USER_ID].unique(maintain_order=True))}
         counts = np.zeros(len(item_ids))
         np.add.at(counts, [index[item] for item in log.targets[c.ITEM_ID]], 1.0)
-        with np.errstate(divide="ignore"):
-            self._log_share = np.log(counts)  # never taken: never drawn
+        self._log_share = np.log(counts + NEVER_TAKEN)
         self._seen = np.zeros((len(self.users), len(item_ids)), dtype=bool)
         rows = [self.users[user] for user in log.events[c.USER_ID]]
         self._seen[rows, [index[item] for item in log.events[c.ITEM_ID]]] = True
@@ -110,5 +115,5 @@ class NegativeSampler:
     def draw(self, users_B: IntArray, num: int, rng: np.random.Generator) -> IntArray:
         """Item numbers [B, num] that the users never touched."""
         keys_BV = self._log_share + rng.gumbel(size=(len(users_B), len(self._log_share)))
-        keys_BV[self._seen[users_B]] = -np.inf
+        keys_BV[self._seen[users_B]] -= TOUCHED
         return np.argpartition(-keys_BV, num, axis=1)[:, :num]

@@ -7,9 +7,10 @@ Source: "From Logs to Language" (arXiv 2602.20558) for the reward's shape; GRPO:
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,20 +21,25 @@ from trl import GRPOConfig, GRPOTrainer
 from raconteur import columns as c
 from raconteur.config.schema import Config
 from raconteur.reason.choice import ChoiceReasoner
-from raconteur.represent.rewrite import RewriteVerbalizer, tidy
+from raconteur.represent.citations import resolve
+from raconteur.represent.rewrite import RewriteVerbalizer
+from raconteur.represent.template import TemplateVerbalizer
 from raconteur.train.examples import NegativeSampler
 from raconteur.train.loop import Progress
-from raconteur.types import FloatArray
+from raconteur.types import FloatArray, History
 
+Reward = Callable[..., list[float | None]]  # called by TRL with keywords: completions and the columns of the table
+
+MICRO_STEPS = 2  # parts of a step that pass through the model one after another: bounds memory
 DRAWS = 4  # candidate lists over which one text is judged
-PLATEAU = (0.3, 0.7)  # text length over log length, in tokens, that earns the full length reward
+PLATEAU = (0.3, 0.7)  # length of the text over that of the template, in tokens, that earns the full reward
 
 
 @dataclass(frozen=True)
 class Rollouts:
-    """What a sample is drawn from: prompts, the takes that follow them, and negatives."""
+    """What a sample is drawn from: histories, the takes that follow them, and negatives."""
 
-    prompts: Sequence[str]
+    histories: Sequence[History]
     targets: pl.DataFrame
     sampler: NegativeSampler
     item_ids: tuple[str, ...]
@@ -48,7 +54,8 @@ def train_grpo(
     arguments = GRPOConfig(
         output_dir=str(checkpoints),
         max_steps=settings.num_steps,
-        per_device_train_batch_size=per_step,
+        per_device_train_batch_size=per_step // MICRO_STEPS,
+        gradient_accumulation_steps=MICRO_STEPS,
         num_generations=settings.group_size,
         max_completion_length=config.verbalizer.max_new_tokens,
         learning_rate=settings.learning_rate,
@@ -59,7 +66,7 @@ def train_grpo(
         seed=config.seed,
         use_cpu=True,
         bf16=False,
-        gradient_checkpointing=False,
+        log_level="warning",
         logging_steps=1,
         save_steps=10,
         save_total_limit=1,
@@ -68,11 +75,15 @@ def train_grpo(
         remove_unused_columns=False,
     )
     curves: dict[str, list[float]] = {}
+    verbalizer.model.set_attn_implementation("sdpa")  # long prompts: less memory than plain attention
     trainer = GRPOTrainer(
         model=verbalizer.model,
-        reward_funcs=[_accuracy_reward(judge, rollouts, config), _length_reward(verbalizer)],
+        reward_funcs=[
+            _accuracy_reward(judge, verbalizer, rollouts, config),
+            _length_reward(judge, verbalizer, rollouts),
+        ],
         args=arguments,
-        train_dataset=_prompt_table(rollouts, config),
+        train_dataset=_prompt_table(verbalizer, rollouts, config),
         processing_class=verbalizer.tokenizer,
         callbacks=[_Curves(curves, settings.num_steps)],
     )
@@ -92,21 +103,25 @@ def length_plateau(num_text: FloatArray, num_log: FloatArray) -> FloatArray:
     return np.clip(np.minimum(ratio / low, (1 - ratio) / (1 - high)), 0.0, 1.0)
 
 
-def _prompt_table(rollouts: Rollouts, config: Config) -> PromptTable:
+def _prompt_table(verbalizer: RewriteVerbalizer, rollouts: Rollouts, config: Config) -> PromptTable:
     """Prompts of first-time takes, in the order in which GRPO meets them."""
     rows = np.flatnonzero(rollouts.targets[c.DISCOVERY].to_numpy())
     num = config.verbalizer.grpo.num_steps * config.verbalizer.grpo.prompts_per_step
     chosen = np.random.default_rng([config.seed, 3]).permutation(rows)[: max(num, 1)]
-    return PromptTable.from_dict({"prompt": [rollouts.prompts[row] for row in chosen], "row": chosen.tolist()})
+    return PromptTable.from_dict(
+        {"prompt": [verbalizer.prompt(rollouts.histories[row]) for row in chosen], "row": chosen.tolist()}
+    )
 
 
-def _accuracy_reward(judge: ChoiceReasoner, rollouts: Rollouts, config: Config):
+def _accuracy_reward(
+    judge: ChoiceReasoner, verbalizer: RewriteVerbalizer, rollouts: Rollouts, config: Config
+) -> Reward:
     users = np.array([rollouts.sampler.users[user] for user in rollouts.targets[c.USER_ID]])
     truths = rollouts.targets[c.ITEM_ID].to_list()
     rng = np.random.default_rng([config.seed, 4])
 
-    def accuracy(completions: list[str], row: list[int], **_: object) -> list[float]:
-        texts = [tidy(text) for text in completions]
+    def accuracy(completions: list[str], row: list[int], **_: object) -> list[float | None]:
+        texts = _resolved(completions, row, verbalizer, rollouts)
         total = np.zeros(len(texts))
         for _draw in range(DRAWS):
             # One set of negatives a prompt, so that its group is compared on equal terms; orders differ by sample.
@@ -124,12 +139,28 @@ def _accuracy_reward(judge: ChoiceReasoner, rollouts: Rollouts, config: Config):
     return accuracy
 
 
-def _length_reward(verbalizer: RewriteVerbalizer):
-    def length(prompts: list[str], completion_ids: list[list[int]], **_: object) -> list[float]:
-        num_log = np.array([len(ids) for ids in verbalizer.tokenizer(prompts, add_special_tokens=False)["input_ids"]])
-        return list(length_plateau(np.array([len(ids) for ids in completion_ids]), num_log))
+def _length_reward(judge: ChoiceReasoner, verbalizer: RewriteVerbalizer, rollouts: Rollouts) -> Reward:
+    log = TemplateVerbalizer(
+        judge.prompts.tokenizer, budget_tokens=judge.prompts.history_tokens, max_events=verbalizer.text.max_events
+    )
+
+    def length(completions: list[str], row: list[int], **_: object) -> list[float | None]:
+        texts = _resolved(completions, row, verbalizer, rollouts)
+        raw = log.write([rollouts.histories[number] for number in row])
+        return list(length_plateau(_num_tokens(judge, texts), _num_tokens(judge, raw)))
 
     return length
+
+
+def _resolved(completions: list[str], rows: list[int], verbalizer: RewriteVerbalizer, rollouts: Rollouts) -> list[str]:
+    return [
+        resolve(text, verbalizer.shown(rollouts.histories[number]))
+        for text, number in zip(completions, rows, strict=True)
+    ]
+
+
+def _num_tokens(judge: ChoiceReasoner, texts: Sequence[str]) -> FloatArray:
+    return np.array([len(ids) for ids in judge.prompts.encode_texts(texts)], dtype=np.float64)
 
 
 class _Curves(TrainerCallback):
@@ -139,7 +170,7 @@ class _Curves(TrainerCallback):
         self._curves = curves
         self._progress = Progress("grpo", num_steps)
 
-    def on_log(self, args, state, control, logs=None, **kwargs) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         if not logs or "reward" not in logs:
             return
         figures = {

@@ -7,7 +7,7 @@ Checkpoints are replaced atomically and carry the fingerprint of what is trained
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,10 @@ from raconteur.errors import TrainingError
 LOG_EVERY_S = 5.0
 CHECKPOINT_EVERY_S = 20.0
 CLIP_NORM = 1.0
+WARMUP_SHARE = 0.05
+WEIGHT_DECAY = 0.01
 
-LossFn = Callable[[np.random.Generator], tuple[Tensor, dict[str, float]]]
+LossFn = Callable[[int, np.random.Generator], tuple[Tensor, dict[str, float]]]
 
 
 def fit(
@@ -30,16 +32,17 @@ def fit(
     name: str,
     num_steps: int,
     learning_rate: float,
+    matrix_rate: float | None = None,
     seed: int,
     checkpoint: Path,
     fingerprint: str,
-    warmup_share: float = 0.05,
-    weight_decay: float = 0.01,
 ) -> dict[str, list[float]]:
-    """Minimises `loss_of(rng)` with AdamW, warm-up and a cosine, under bf16 autocast.
+    """Minimises `loss_of(step, rng)` with warm-up and a cosine, under bf16 autocast.
 
     Args:
         loss_of: draws a batch from the generator; returns a scalar loss and figures to log.
+        learning_rate: of AdamW.
+        matrix_rate: of Muon, which then trains the hidden matrices; None: AdamW trains everything.
         checkpoint: file that is written while training and read on a restart.
         fingerprint: of the config and data; a checkpoint of another one is refused.
 
@@ -49,32 +52,32 @@ def fit(
     Raises:
         TrainingError: the loss is not finite, or the checkpoint belongs to another config.
     """
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=weight_decay, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step, num_steps, warmup_share))
-    start, curves = _resume(model, optimizer, schedule, checkpoint, fingerprint, num_steps)
+    optimizers = _optimizers(model, learning_rate, matrix_rate)
+    rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    start, curves = _resume(model, optimizers, checkpoint, fingerprint, num_steps)
     progress = Progress(name, num_steps, start)
     saved = time.monotonic()
     model.train()
     for step in range(start, num_steps):
         torch.manual_seed(seed * 1_000_003 + step)
+        for optimizer, rate in zip(optimizers, rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * _factor(step, num_steps)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss, figures = loss_of(np.random.default_rng([seed, step]))
+            loss, figures = loss_of(step, np.random.default_rng([seed, step]))
         if not torch.isfinite(loss):
             raise TrainingError(f"{name}: the loss is {loss.item()} at step {step}; lower the learning rate")
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-        optimizer.step()
-        schedule.step()
+        for optimizer in optimizers:
+            optimizer.step()
         for key, value in progress.step({"loss": loss.item(), **figures}).items():
             curves.setdefault(key, []).append(value)
         if time.monotonic() - saved > CHECKPOINT_EVERY_S:
-            _save(model, optimizer, schedule, checkpoint, fingerprint, step + 1, curves)
+            _save(model, optimizers, checkpoint, fingerprint, step + 1, curves)
             saved = time.monotonic()
     model.eval()
-    _save(model, optimizer, schedule, checkpoint, fingerprint, num_steps, curves)
+    _save(model, optimizers, checkpoint, fingerprint, num_steps, curves)
     return curves
 
 
@@ -106,29 +109,52 @@ class Progress:
         return means
 
 
-def _factor(step: int, num_steps: int, warmup_share: float) -> float:
-    warmup = max(1, int(num_steps * warmup_share))
+def _optimizers(
+    model: nn.Module, learning_rate: float, matrix_rate: float | None
+) -> list[torch.optim.AdamW | torch.optim.Muon]:
+    hidden: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, value in model.named_parameters():
+        (hidden if matrix_rate and value.ndim == 2 and "layers" in name else others).append(value)
+    adam = torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True)
+    return [adam, torch.optim.Muon(hidden, lr=matrix_rate, weight_decay=0.0)] if matrix_rate else [adam]
+
+
+def _factor(step: int, num_steps: int) -> float:
+    """Share of the full rate: warm-up in a straight line, then a cosine to zero."""
+    warmup = max(1, int(num_steps * WARMUP_SHARE))
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, num_steps - warmup)))
 
 
-def _save(model, optimizer, schedule, path: Path, fingerprint: str, step: int, curves) -> None:
+def _save(
+    model: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    path: Path,
+    fingerprint: str,
+    step: int,
+    curves: dict[str, list[float]],
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     state = {
         "fingerprint": fingerprint,
         "step": step,
         "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "schedule": schedule.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "curves": curves,
     }
-    torch.save(state, temporary)
-    temporary.replace(path)
+    try:
+        torch.save(state, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _resume(model, optimizer, schedule, path: Path, fingerprint: str, num_steps: int):
+def _resume(
+    model: nn.Module, optimizers: Sequence[torch.optim.Optimizer], path: Path, fingerprint: str, num_steps: int
+) -> tuple[int, dict[str, list[float]]]:
     if not path.exists():
         return 0, {}
     try:
@@ -138,7 +164,7 @@ def _resume(model, optimizer, schedule, path: Path, fingerprint: str, num_steps:
     if state["fingerprint"] != fingerprint:
         raise TrainingError(f"checkpoint {path} belongs to another config or data set; delete it to start anew")
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     print(f"resumed {path.name} at step {state['step']}/{num_steps}", file=sys.stderr, flush=True)
     return state["step"], state["curves"]

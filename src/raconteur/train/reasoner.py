@@ -20,6 +20,7 @@ from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.prompts import Prompts
+from raconteur.represent.citations import MAX_CITED, citation
 from raconteur.represent.mentions import mention, plain
 from raconteur.represent.styles import draw_style, rewrite
 from raconteur.represent.template import TemplateVerbalizer, event_text
@@ -62,7 +63,7 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
     model = _from_sequential(SequentialRetriever.load(retriever), prompts, config)
     encoded = prompts.encode_texts(documents)
 
-    def loss_of(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(examples, prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
         loss, figures = choice_loss(model, batch, settings.lm_weight, rng)
         return loss + settings.lm_weight * _document_loss(model, encoded, prompts.pad_id, rng), figures
@@ -120,7 +121,8 @@ def _tokenizer(
     events = [event_text(event, history.events[-1].event_time) for history in sample for event in history.events]
     styled = [rewrite(history, draw_style(rng), items, config.data, rng) for history in sample]
     texts = [_without_mentions(text) for text in (*events, *styled, *documents)]
-    return train_tokenizer(texts, tuple(items), config.text.vocab_size)
+    named = [*map(mention, items), *(citation(number) for number in range(1, MAX_CITED + 1))]
+    return train_tokenizer(texts, named, config.text.vocab_size)
 
 
 def _without_mentions(text: str) -> str:

@@ -33,7 +33,7 @@ def train_sequential(config: Config, data: Path, out: Path, checkpoints: Path) -
     torch.manual_seed(config.seed)
     model = ItemLM(len(item_ids), settings)
 
-    def loss_of(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         items_BL, _ = pad(_batch(sequences, settings.batch_size, settings.max_items + 1, rng))
         return _next_item_loss(model, items_BL, settings.num_negatives, rng), {}
 

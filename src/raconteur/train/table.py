@@ -7,7 +7,7 @@ see the same history. The oracle knows the true utilities of the embedded world 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ from raconteur.artifacts import new_folder, write_json
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.histories import history_before
-from raconteur.evaluate.bootstrap import difference_interval, mean_interval, relative_interval
-from raconteur.evaluate.choice import head_items, score_candidates, slice_masks
-from raconteur.evaluate.metrics import mrr, ndcg, recall_at_1
+from raconteur.evaluate.arms import NO_COST, ORACLE, Cost, arm_rows, difference_metrics
+from raconteur.evaluate.choice import ALL, DISCOVERY, head_items, score_candidates, slice_masks
+from raconteur.evaluate.metrics import recall_at_1
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.reason.onnx import OnnxReasoner
 from raconteur.reason.prompts import Prompts
@@ -35,7 +35,10 @@ from raconteur.train.examples import TrainingLog, catalogue, choices, takes_befo
 from raconteur.types import FloatArray, History, Retriever
 
 ARMS, OUTCOMES, METRICS = "arms.parquet", "outcomes.parquet", "metrics.json"
+TEMPLATE, CLEANED, REWRITE = "frozen + template", "frozen + clean", "frozen + rewrite"
+TUNED = "tuned + rewrite"
 SERVED = "student INT8 + rewrite"  # the arm that answers most requests, and that the gate compares
+COMPARED = ((REWRITE, TEMPLATE), (REWRITE, CLEANED), (TUNED, TEMPLATE), (TUNED, REWRITE), (SERVED, TUNED))
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,7 @@ class Arm:
     """An arm's scores on the test lists and what they cost."""
 
     scores_BN: FloatArray
-    ms_per_user: float
-    tokens_in: float = 0.0
-    tokens_out: float = 0.0
+    cost: Cost
 
 
 def evaluate_arms(
@@ -74,22 +75,32 @@ def evaluate_arms(
     test = test_choices(config, data, dataset)
     log = training_log(dataset, data)
     arms = classical_arms(log, dataset, test, SequentialRetriever.load(retriever))
-    world = config.workdir / "world"
+    world = Path(config.data.path) if config.data.path else config.workdir / "world"
     if config.data.layout == "world" and (world / "truth").exists():
-        arms["oracle"] = _oracle(world, test)
+        arms[ORACLE] = _oracle(world, test)
     arms |= language_arms(config, dataset, test, frozen=frozen, tuned=tuned, verbalizer=verbalizer, student=student)
     outcomes = {name: recall_at_1(arm.scores_BN, test.truth_B) for name, arm in arms.items()}
     masks = _masks(config, log, test)
-    table = pl.DataFrame([row for name, arm in arms.items() for row in _rows(name, arm, test, masks, config)])
-    metrics = _headline(outcomes, masks, config) | {"num_test_users": float(test.rows.height)}
-    print(table.filter(pl.col("slice") == "discovery").select("arm", "num_users", "recall_at_1", "ndcg"))
+    settings = {"num_resamples": config.evaluate.num_bootstrap, "seed": config.seed}
+    table = pl.concat(
+        [arm_rows(name, arm.scores_BN, test.truth_B, masks, cost=arm.cost, **settings) for name, arm in arms.items()]
+    )
+    headline = masks[DISCOVERY] if masks[DISCOVERY].any() else masks[ALL]
+    metrics = {
+        "num_test_users": float(test.rows.height),
+        "template_discovery_recall": float(outcomes[TEMPLATE][headline].mean()),
+        "rewrite_discovery_recall": float(outcomes[REWRITE][headline].mean()),
+        "served_discovery_recall": float(outcomes[SERVED][headline].mean()),
+        "served_recall_at_1": float(outcomes[SERVED].mean()),
+    }
     with new_folder(out, kind="evaluation", config=config.model_dump(mode="json")) as folder:
         table.write_parquet(folder / ARMS)
         per_user = test.rows.select(c.USER_ID, c.EVENT_TIME, c.DISCOVERY)
         per_user.with_columns(**outcomes).write_parquet(folder / OUTCOMES)
-        write_json(folder / METRICS, metrics)
-        (folder / "curves.json").write_text(json.dumps(_curves(retriever, frozen, verbalizer, tuned)))
-    return {name: value for name, value in metrics.items() if isinstance(value, float)}
+        write_json(folder / METRICS, metrics | _differences(outcomes, masks, config))
+        curves = _curves({"sequential": retriever, "reasoner": frozen, "verbalizer": verbalizer, "tuned": tuned})
+        (folder / "curves.json").write_text(json.dumps(curves))
+    return metrics
 
 
 def test_choices(config: Config, data: Path, dataset: Dataset) -> Choices:
@@ -114,14 +125,14 @@ def classical_arms(
         ("recent popularity", lambda: RecentPopularity.fit(log.sequences, item_ids, times=log.sequence_times)),
         ("EASE .9^k", lambda: Ease.fit(log.sequences, item_ids)),
         ("Markov", lambda: Markov.fit(log.sequences, item_ids)),
-        ("Markov / sqrt(pop)", lambda: Markov.fit(log.sequences, item_ids, discount_popular=True)),
+        ("Markov sqrt pop", lambda: Markov.fit(log.sequences, item_ids, discount_popular=True)),
         ("sequential", lambda: sequential),
     ]
     arms = {name: _retriever_arm(fit(), test) for name, fit in fitted}
     counts = _counts(log)
     popularity_BN = np.array([[np.log(counts.get(item, 0) + 1.0) for item in row] for row in test.candidates])
     plain = arms["sequential"]
-    arms["sequential - log pop"] = Arm(plain.scores_BN - popularity_BN, plain.ms_per_user)
+    arms["sequential - log pop"] = Arm(plain.scores_BN - popularity_BN, plain.cost)
     return arms
 
 
@@ -141,26 +152,26 @@ def language_arms(
     }
     written = _mean_tokens(judge.prompts, texts["rewrite"])
     arms = {f"frozen + {name}": _reasoner_arm(judge, text, test) for name, text in texts.items()}
-    arms["tuned + rewrite"] = _reasoner_arm(ChoiceReasoner.load(tuned), texts["rewrite"], test)
+    arms[TUNED] = _reasoner_arm(ChoiceReasoner.load(tuned), texts["rewrite"], test)
     arms[SERVED] = _reasoner_arm(OnnxReasoner.load(student), texts["rewrite"], test)
-    with_cost = {"frozen + rewrite", "tuned + rewrite", SERVED}
     return {
-        name: Arm(arm.scores_BN, arm.ms_per_user, arm.tokens_in, written if name in with_cost else 0.0)
+        name: Arm(arm.scores_BN, replace(arm.cost, tokens_out=written if "rewrite" in name else 0.0))
         for name, arm in arms.items()
     }
 
 
 def _retriever_arm(retriever: Retriever, test: Choices) -> Arm:
-    began = time.perf_counter()
+    began = time.process_time()
     scores_BN = score_candidates(retriever, test.taken, test.candidates)
-    return Arm(scores_BN, _ms_per_user(began, test))
+    return Arm(scores_BN, Cost(ms_per_user=_ms_per_user(began, test)))
 
 
 def _reasoner_arm(reasoner: ChoiceReasoner | OnnxReasoner, texts: Sequence[str], test: Choices) -> Arm:
-    began = time.perf_counter()
+    began = time.process_time()
     scores_BN = reasoner.score(texts, test.candidates)
+    spent_ms = _ms_per_user(began, test)
     read = _mean_tokens(reasoner.prompts, texts) + len(test.candidates[0]) + 2
-    return Arm(scores_BN, _ms_per_user(began, test), read)
+    return Arm(scores_BN, Cost(tokens_in=read, ms_per_user=spent_ms))
 
 
 def _oracle(world: Path, test: Choices) -> Arm:
@@ -168,7 +179,7 @@ def _oracle(world: Path, test: Choices) -> Arm:
 
     last = [taken[-1] if taken else None for taken in test.taken]
     users, times = test.rows[c.USER_ID].to_list(), test.rows[c.EVENT_TIME].to_list()
-    return Arm(load_oracle(world).score(users, times, test.candidates, last), 0.0)
+    return Arm(load_oracle(world).score(users, times, test.candidates, last), NO_COST)
 
 
 def _masks(config: Config, log: TrainingLog, test: Choices) -> dict[str, np.ndarray]:
@@ -176,54 +187,21 @@ def _masks(config: Config, log: TrainingLog, test: Choices) -> dict[str, np.ndar
         test.rows[c.ITEM_ID].to_list(),
         discovery=test.rows[c.DISCOVERY].to_numpy(),
         num_targets=test.rows["num_targets"].to_numpy(),
-        head=head_items(_counts(log), share=1 - config.evaluate.tail_share),
+        head=head_items(_counts(log), share=config.evaluate.tail_share),
         cold_targets=config.evaluate.cold_targets,
     )
 
 
-def _rows(
-    name: str, arm: Arm, test: Choices, masks: Mapping[str, np.ndarray], config: Config
-) -> list[dict[str, object]]:
-    rows = []
-    for part, mask in masks.items():
-        if not mask.any():
-            continue
-        scores_BN, truth_B = arm.scores_BN[mask], test.truth_B[mask]
-        recall = mean_interval(
-            recall_at_1(scores_BN, truth_B), num_resamples=config.evaluate.num_bootstrap, seed=config.seed
+def _differences(
+    outcomes: Mapping[str, FloatArray], masks: Mapping[str, np.ndarray], config: Config
+) -> dict[str, float]:
+    """Paired differences that the report shows: what each text gains, what tuning adds, what the student loses."""
+    differences: dict[str, float] = {}
+    for arm, base in COMPARED:
+        differences |= difference_metrics(
+            arm, base, outcomes, masks, num_resamples=config.evaluate.num_bootstrap, seed=config.seed
         )
-        rows.append(
-            {
-                "arm": name,
-                "slice": part,
-                "num_users": int(mask.sum()),
-                "recall_at_1": recall.value,
-                "recall_low": recall.low,
-                "recall_high": recall.high,
-                "ndcg": float(ndcg(scores_BN, truth_B).mean()),
-                "mrr": float(mrr(scores_BN, truth_B).mean()),
-                "tokens_in": arm.tokens_in,
-                "tokens_out": arm.tokens_out,
-                "ms_per_user": arm.ms_per_user,
-            }
-        )
-    return rows
-
-
-def _headline(outcomes: Mapping[str, FloatArray], masks: Mapping[str, np.ndarray], config: Config) -> dict[str, float]:
-    """Paired differences on discovery: what the learned text gains, and what is served."""
-    mask = masks["discovery"] if masks["discovery"].any() else masks["all"]
-    settings = {"num_resamples": config.evaluate.num_bootstrap, "seed": config.seed}
-    base = outcomes["frozen + template"][mask]
-    metrics: dict[str, float] = {}
-    for key, arm in {"rewrite": "frozen + rewrite", "tuned": "tuned + rewrite", "clean": "frozen + clean"}.items():
-        gain = difference_interval(outcomes[arm][mask], base, **settings)
-        metrics |= {f"{key}_gain": gain.value, f"{key}_gain_low": gain.low, f"{key}_gain_high": gain.high}
-        if base.mean() > 0:
-            metrics[f"{key}_gain_relative"] = relative_interval(outcomes[arm][mask], base, **settings).value
-    metrics["served_recall"] = float(outcomes[SERVED].mean())
-    metrics["served_discovery_recall"] = float(outcomes[SERVED][mask].mean())
-    return metrics
+    return differences
 
 
 def _counts(log: TrainingLog) -> dict[str, int]:
@@ -235,14 +213,14 @@ def _mean_tokens(prompts: Prompts, texts: Sequence[str]) -> float:
 
 
 def _ms_per_user(began: float, test: Choices) -> float:
-    return 1000 * (time.perf_counter() - began) / max(1, test.rows.height)
+    """CPU milliseconds, so that threads and neighbours do not flatter or hurt an arm."""
+    return 1000 * (time.process_time() - began) / max(1, test.rows.height)
 
 
-def _curves(*folders: Path) -> dict[str, list[float]]:
-    """Training curves of all models, named `kind figure`."""
-    curves: dict[str, list[float]] = {}
-    for folder in folders:
-        name = json.loads((folder / "manifest.json").read_text())["kind"]
-        for figure, values in json.loads((folder / "curves.json").read_text()).items():
-            curves.setdefault(f"{name} {figure}", values)
-    return curves
+def _curves(folders: Mapping[str, Path]) -> dict[str, list[float]]:
+    """Training curves of all models, named `model figure`."""
+    return {
+        f"{name} {figure}": values
+        for name, folder in folders.items()
+        for figure, values in json.loads((folder / "curves.json").read_text()).items()
+    }

@@ -36,7 +36,7 @@ def tune_reasoner(
     examples = encode_examples(table["text"].to_list(), table, tuned.prompts, sampler, item_ids)
     settings = config.reasoner
 
-    def loss_of(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+    def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(examples, tuned.prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
         return choice_loss(tuned.model, batch, settings.lm_weight, rng)
 

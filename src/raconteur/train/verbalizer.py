@@ -1,12 +1,14 @@
 """Trains the rewriting Verbalizer: a supervised start on a broad mixture of styles, then GRPO against the Reasoner.
 
-Stage 0 copies the frozen Reasoner's body, so the writer knows items and words. Stage 1 (supervised) learns to write
-any style of `represent.styles`; stage 2 (`train.grpo`) learns what helps.
+The writer starts with the Reasoner's embeddings, so it knows items and words. Supervised, it learns to write any style
+of `represent.styles`, first for short logs and then for longer ones, because citing is learned much faster there; then
+`train.grpo` finds out what helps.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +21,20 @@ from raconteur.artifacts import new_folder
 from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
-from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
-from raconteur.reason.prompts import Prompts
+from raconteur.reason.choice import ChoiceReasoner
+from raconteur.represent.citations import cited
 from raconteur.represent.rewrite import RewriteVerbalizer
 from raconteur.represent.styles import draw_style, rewrite
-from raconteur.represent.tokenizer import END, encode, for_transformers
+from raconteur.represent.tokenizer import encode, for_transformers
 from raconteur.retrieve.sequential import body_config, pad
 from raconteur.train.choice import draw_targets, histories_of
 from raconteur.train.examples import NegativeSampler, catalogue, training_log
 from raconteur.train.grpo import Rollouts, train_grpo
 from raconteur.train.loop import fit
+from raconteur.types import History, Item
 
 MAX_EXAMPLES = 12_000
-IGNORE = -100
+STAGES = ((0.3, 8), (0.3, 20), (0.4, 64))  # share of the supervised steps, events a log
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Pair:
 
 
 def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
-    """Writes the Verbalizer's folder; returns the last supervised loss and the first and last reward of GRPO."""
+    """Writes the Verbalizer's folder; returns the last supervised loss and the first and last rewards of GRPO."""
     dataset = load_dataset(data)
     items = catalogue(dataset)
     log = training_log(dataset, data)
@@ -51,16 +54,14 @@ def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
     targets = draw_targets(log, MAX_EXAMPLES, rng)
     histories = histories_of(log, targets, config.text.max_events)
     judge = ChoiceReasoner.load(reasoner)
-    verbalizer = _start(judge, config)
-    prompts = verbalizer.prompts(histories)
-    texts = [rewrite(history, draw_style(rng), items, config.data, rng) for history in histories]
-    pairs = _pairs(prompts, texts, judge.prompts, config.verbalizer.max_new_tokens)
+    writer = _start(judge, config)
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")
-    curves = _supervise(verbalizer, pairs, config, checkpoints / f"verbalizer-{key}.pt", key)
-    rollouts = Rollouts(prompts, targets, NegativeSampler(log, tuple(items)), tuple(items))
-    rewards = train_grpo(verbalizer, judge, rollouts, config, checkpoints / f"grpo-{key}")
+    stages = [(share, _pairs(writer, histories, items, num_events, config, rng)) for share, num_events in STAGES]
+    curves = _supervise(writer, stages, config, checkpoints / f"verbalizer-{key}.pt", key)
+    rollouts = Rollouts(histories, targets, NegativeSampler(log, tuple(items)), tuple(items))
+    rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{key}")
     with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
-        verbalizer.save(folder)
+        writer.save(folder)
         (folder / "curves.json").write_text(json.dumps({**curves, **rewards}))
     return {
         "sft_loss": curves["loss"][-1],
@@ -70,49 +71,70 @@ def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
 
 
 def _start(judge: ChoiceReasoner, config: Config) -> RewriteVerbalizer:
-    """A causal language model with the Reasoner's body and embeddings."""
-    source: ChoiceModel = judge.model
-    shape = source.body.config
-    model = Qwen3ForCausalLM(
-        body_config(shape.vocab_size, shape.num_hidden_layers, shape.hidden_size, shape.num_attention_heads)
-    )
-    model.model.load_state_dict(source.body.state_dict())
+    """A causal language model with the Reasoner's vocabulary and embeddings and a body of its own."""
+    table_TW = judge.model.body.embed_tokens.weight.detach()
+    settings = config.verbalizer
+    torch.manual_seed(config.seed)
+    vocab_size, width = table_TW.shape
+    model = Qwen3ForCausalLM(body_config(vocab_size, settings.num_layers, width, settings.num_heads))
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(table_TW)
+        for layer in model.model.layers:
+            # Values that pass through a head come out as they went in: citing is copying, and learned in less steps.
+            torch.nn.init.orthogonal_(layer.self_attn.v_proj.weight)
+            layer.self_attn.o_proj.weight.copy_(0.5 * layer.self_attn.v_proj.weight.T)
     model.tie_weights()
-    return RewriteVerbalizer(
-        model,
-        for_transformers(judge.prompts.tokenizer),
-        config.text,
-        max_new_tokens=config.verbalizer.max_new_tokens,
-    )
+    tokenizer = for_transformers(judge.prompts.tokenizer)
+    return RewriteVerbalizer(model, tokenizer, config.text, max_new_tokens=settings.max_new_tokens)
 
 
-def _pairs(prompts: Sequence[str], texts: Sequence[str], encoder: Prompts, max_new_tokens: int) -> list[Pair]:
-    """Pairs whose text fits the length that the Verbalizer may write."""
-    end = encoder.tokenizer.token_to_id(END)
-    sources, targets = encode(encoder.tokenizer, prompts), encode(encoder.tokenizer, texts)
+def _pairs(
+    writer: RewriteVerbalizer,
+    histories: Sequence[History],
+    items: Mapping[str, Item],
+    num_events: int,
+    config: Config,
+    rng: np.random.Generator,
+) -> list[Pair]:
+    """Logs of at most so many events, each with one style's text, where that fits what the Verbalizer may write."""
+    cut = [History(history.user_id, history.events[-num_events:]) for history in histories if history.events]
+    prompts = [writer.prompt(history) for history in cut]
+    texts = [
+        rewrite(history, draw_style(rng), items, config.data, rng, name=partial(cited, num_events=len(history.events)))
+        for history in cut
+    ]
+    tokenizer = writer.tokenizer.backend_tokenizer
     return [
-        Pair(source, [*target, end])
-        for source, target in zip(sources, targets, strict=True)
-        if 0 < len(target) < max_new_tokens
+        Pair(source, [*target, writer.tokenizer.eos_token_id])
+        for source, target in zip(encode(tokenizer, prompts), encode(tokenizer, texts), strict=True)
+        if 0 < len(target) < writer.max_new_tokens
     ]
 
 
 def _supervise(
-    verbalizer: RewriteVerbalizer, pairs: Sequence[Pair], config: Config, checkpoint: Path, key: str
+    writer: RewriteVerbalizer,
+    stages: Sequence[tuple[float, list[Pair]]],
+    config: Config,
+    checkpoint: Path,
+    key: str,
 ) -> dict[str, list[float]]:
     settings = config.verbalizer
-    pad_id = verbalizer.tokenizer.pad_token_id
+    ends = np.cumsum([share for share, _ in stages]) * settings.sft_steps
 
-    def loss_of(rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        batch = [pairs[number] for number in rng.integers(len(pairs), size=settings.sft_batch_size)]
-        return _write_loss(verbalizer.model, batch, pad_id), {}
+    def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        stage = min(int(np.searchsorted(ends, step, side="right")), len(stages) - 1)
+        pairs = stages[stage][1]
+        size = settings.sft_batch_size * (len(stages) - stage)
+        batch = [pairs[number] for number in rng.integers(len(pairs), size=size)]
+        return _write_loss(writer.model, batch, writer.tokenizer.pad_token_id), {}
 
     return fit(
-        verbalizer.model,
+        writer.model,
         loss_of,
         name="verbalizer",
         num_steps=settings.sft_steps,
         learning_rate=settings.learning_rate,
+        matrix_rate=settings.matrix_rate,
         seed=config.seed,
         checkpoint=checkpoint,
         fingerprint=key,

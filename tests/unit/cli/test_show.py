@@ -39,8 +39,8 @@ def test_print_events_unknown_user_is_a_data_error(data):
 
 
 def test_print_figures_inner_counts_get_rows_of_their_own(capsys):
-    print_figures("data", {"num_events": 1234567, "quarantine": {"unknown item": 3}, "share": 0.25})
+    print_figures("data", {"num_events": 1234567, "quarantine": {"events": {"unknown item": 3}}, "share": 0.25})
     shown = capsys.readouterr().out
     assert "1,234,567" in shown
-    assert "quarantine unknown item" in shown
+    assert "quarantine events unknown item" in shown
     assert "0.25" in shown

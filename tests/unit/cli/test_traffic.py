@@ -18,7 +18,8 @@ class Service(BaseHTTPRequestHandler):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(500 if asked["user_id"] == "broken" else 200)
         self.end_headers()
-        self.wfile.write(json.dumps({"route": "cold" if asked["user_id"] == "new" else "student"}).encode())
+        told = {"route": "cold" if asked["user_id"] == "new" else "student", "reason": "features are down"}
+        self.wfile.write(json.dumps(told | {"degraded": asked["user_id"] == "new"}).encode())
 
     def log_message(self, *_: object) -> None:
         """Quiet."""
@@ -37,6 +38,7 @@ def test_send_counts_routes_and_times_every_answer(address):
     traffic = send(address, ["a", "b", "new"], k=3)
     assert traffic.routes == {"student": 2, "cold": 1}
     assert len(traffic.latency_ms) == 3
+    assert traffic.degraded == ("features are down",)
 
 
 def test_send_failed_answer_names_the_user(address):

@@ -11,14 +11,14 @@ MOST = (1.0, 1.0, 1.0, 0.0) * 50
 NONE = (0.0,) * 200
 
 
-def _inputs(challenger=MOST, champion=HALF, min_gain=0.0, popularity=NONE, **more):
+def _inputs(challenger=MOST, champion=HALF, max_loss=0.0, popularity=NONE, **more):
     return GateInputs(
         challenger="v2",
         champion=None if champion is None else "v1",
         challenger_outcomes=challenger,
         champion_outcomes=champion,
         popularity_outcomes=popularity,
-        min_gain=min_gain,
+        max_loss=max_loss,
         **more,
     )
 
@@ -38,7 +38,7 @@ def test_gate_clearly_worse_challenger_is_not_promoted():
 
 def test_gate_equal_challenger_is_promoted_only_with_a_tolerance():
     assert not decide(_inputs(challenger=HALF, champion=HALF)).promote
-    assert decide(_inputs(challenger=HALF, champion=HALF, min_gain=0.01)).promote
+    assert decide(_inputs(challenger=HALF, champion=HALF, max_loss=0.01)).promote
 
 
 def test_gate_unsettled_gain_is_not_promoted():
@@ -94,7 +94,7 @@ def test_gate_unreadable_record_is_refused(tmp_path, content):
         {"champion": (1.0,)},
         {"popularity": (1.0,)},
         {"challenger": ()},
-        {"min_gain": float("nan")},
+        {"max_loss": float("nan")},
     ],
 )
 def test_gate_inputs_that_do_not_fit_are_refused(wrong):
@@ -110,5 +110,5 @@ def test_gate_champion_without_outcomes_is_refused():
             challenger_outcomes=(1.0,),
             champion_outcomes=None,
             popularity_outcomes=(0.0,),
-            min_gain=0.0,
+            max_loss=0.0,
         )

@@ -47,7 +47,7 @@ def inputs(evaluation, tmp_path):
         challenger_outcomes=(1.0, 1.0),
         champion_outcomes=(0.0, 0.0),
         popularity_outcomes=(0.0, 0.0),
-        min_gain=0.0,
+        max_loss=0.0,
     )
     write_record(tmp_path / "gate.json", gate)
     files = {name: tmp_path / f"{name}.json" for name in ("steps", "routes", "curves", "gate")}
