@@ -9,7 +9,6 @@ import fcntl
 import logging
 import os
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -21,9 +20,6 @@ from kfp import local
 
 from pipelines.runlog import RunLog, StepEvent
 from raconteur.errors import PipelineError
-
-# kfp takes whatever is importable as `docker` for Docker's SDK, our folder docker/ too; nothing here runs in Docker.
-sys.modules["docker"] = None  # type: ignore[assignment]
 
 
 def run_locally(

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 SCRATCH = "RACONTEUR_SCRATCH"  # environment: folder for files that end with the service
+SCRATCH_PREFIX = "rac-"
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # the least that Ray takes; no request goes through it
 
@@ -28,12 +29,16 @@ exec "{binary}" "$@"
 """
 
 
+def new_scratch() -> str:
+    """A new folder under /tmp, whatever TMPDIR says: a path of a Unix socket has 107 characters at most."""
+    return tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir="/tmp")
+
+
 @contextmanager
 def local_ray() -> Iterator[None]:
     """Starts Ray and stops it with everything that it started."""
-    # Short, since a path of a Unix socket has 107 characters at most. The stack gives one that it removes itself, because
-    # Ray aborts this process if it is told to end while Ray starts.
-    folder = Path(os.environ.get(SCRATCH) or tempfile.mkdtemp(prefix="rac-"))
+    # The stack gives a folder that it removes itself: told to end while it starts, Ray aborts this process.
+    folder = Path(os.environ.get(SCRATCH) or new_scratch())
     try:
         os.environ.update(_environment(folder))
         import ray

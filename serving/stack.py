@@ -10,7 +10,6 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,12 +24,11 @@ from rich.console import Console
 from raconteur.artifacts import Registry, write_json
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, RaconteurError, ServingError
-from serving.local_ray import SCRATCH
+from serving.local_ray import SCRATCH, SCRATCH_PREFIX, new_scratch
 from serving.parts import Part, parts_of
 from serving.processes import Started, refuse_taken_ports, start, stop
 from serving.settings import read_config
 
-SCRATCH_PREFIX = "rac-"
 READY_WITHIN_S = 240.0  # of the whole stack; two slow cores load torch, Feast, Ray and Evidently at once
 POLL_S = 0.3
 # Processes share the cores: OpenMP that spins while it waits made torch many times slower here.
@@ -52,7 +50,7 @@ def up(config: Config, parts: Sequence[Part], *, within_s: float = READY_WITHIN_
     Registry(config.workdir / "models").champion_folder()
     refuse_taken_ports(config.serve.host, _ports(parts))
     started: dict[str, Started] = {}
-    scratch = tempfile.mkdtemp(prefix=SCRATCH_PREFIX)
+    scratch = new_scratch()
     environment = {**ENVIRONMENT, SCRATCH: scratch, "TMPDIR": scratch}
     with _interruptions() as stop_if_asked:
         try:

@@ -10,7 +10,7 @@ FILES = {"serving": ["serving"], "pipelines": ["components", "pipelines", "monit
 
 
 def instructions(name: str) -> list[tuple[str, str]]:
-    text = (ROOT / "docker" / f"{name}.Dockerfile").read_text().replace("\\\n", " ")
+    text = (ROOT / "images" / f"{name}.Dockerfile").read_text().replace("\\\n", " ")
     lines = [line.strip() for line in text.splitlines()]
     return [tuple(line.split(maxsplit=1)) for line in lines if line and not line.startswith("#")]
 
@@ -30,7 +30,7 @@ def test_dockerfile_runs_as_an_ordinary_user_with_pinned_packages(name: str):
 def test_dockerfile_copies_what_it_runs_and_its_ignore_file_lets_it_through(name: str, packages: list[str]):
     copied = [source for step, value in instructions(name) if step == "COPY" for source in value.split()[:-1]]
     assert {"src", "feature_repo", *packages} <= set(copied)
-    allowed = (ROOT / "docker" / f"{name}.Dockerfile.dockerignore").read_text().splitlines()
+    allowed = (ROOT / "images" / f"{name}.Dockerfile.dockerignore").read_text().splitlines()
     assert {f"!{source}" for source in copied} <= set(allowed)
     missing = [source for source in copied if not (ROOT / source).exists()]
     assert missing == []
@@ -39,4 +39,4 @@ def test_dockerfile_copies_what_it_runs_and_its_ignore_file_lets_it_through(name
 def test_dockerfile_build_commands_name_the_project_version():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for name in FILES:
-        assert f"-t raconteur/{name}:{version} ." in (ROOT / "docker" / f"{name}.Dockerfile").read_text()
+        assert f"-t raconteur/{name}:{version} ." in (ROOT / "images" / f"{name}.Dockerfile").read_text()

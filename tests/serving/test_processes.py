@@ -1,9 +1,11 @@
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -100,19 +102,16 @@ def test_up_model_that_cannot_be_loaded_ends_with_its_log_and_nothing_running(tm
     """The real command, over a version whose student is not a model."""
     write_version(tmp_path / "models", "v1").promote("v1", cause="test")
     config, path = write_config(tmp_path, free_ports)
-    (tmp_path / "tmp").mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "serving.stack", "--config-json", str(path), "up"],
         capture_output=True,
         text=True,
         timeout=180,
-        env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
     )
     assert done.returncode == 1
     assert "ended while it started" in done.stderr
     assert str(tmp_path / "models" / "v1") in done.stderr.replace("\n", "")
     assert left_of(tmp_path) == []
-    assert list((tmp_path / "tmp").iterdir()) == []
     assert not (tmp_path / "serving" / "stack.json").exists()
     assert config.serve.port not in {one.laddr.port for one in psutil.net_connections("tcp")}
 
@@ -123,9 +122,12 @@ def test_up_sigterm_while_it_waits_stops_everything(tmp_path, free_ports):
     command = [sys.executable, "-m", "serving.stack", "--config-json", str(path), "up"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         wait_for((tmp_path / "serving" / "stack.json").exists)
+        scratch = Path(json.loads((tmp_path / "serving" / "stack.json").read_text())["scratch"])
+        assert scratch.is_dir()
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=120)
-    assert process.returncode != 0
+    assert process.returncode == 130
+    assert not scratch.exists()
     assert left_of(tmp_path) == []
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from datasets import Dataset as PromptTable
-from transformers import TrainerCallback
+from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from raconteur import columns as c
@@ -29,6 +29,13 @@ from raconteur.train.loop import Progress
 from raconteur.types import FloatArray, History
 
 Reward = Callable[..., list[float | None]]  # called by TRL with keywords: completions and the columns of the table
+# Our names of what TRL logs.
+FIGURES = {
+    "reward": "reward",
+    "accuracy": "rewards/accuracy/mean",
+    "length": "completions/mean_length",
+    "equal_groups": "frac_reward_zero_std",
+}
 
 MICRO_STEPS = 2  # parts of a step that pass through the model one after another: bounds memory
 DRAWS = 4  # candidate lists over which one text is judged
@@ -48,7 +55,7 @@ class Rollouts:
 def train_grpo(
     verbalizer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
 ) -> dict[str, list[float]]:
-    """Trains the Verbalizer in place and returns its curves: reward, reward_std, length, equal_groups."""
+    """Trains the Verbalizer in place and returns its curves (`FIGURES`), one value a step."""
     settings = config.verbalizer.grpo
     per_step = settings.prompts_per_step * settings.group_size
     arguments = GRPOConfig(
@@ -74,7 +81,6 @@ def train_grpo(
         disable_tqdm=True,
         remove_unused_columns=False,
     )
-    curves: dict[str, list[float]] = {}
     verbalizer.model.set_attn_implementation("sdpa")  # long prompts: less memory than plain attention
     trainer = GRPOTrainer(
         model=verbalizer.model,
@@ -85,12 +91,14 @@ def train_grpo(
         args=arguments,
         train_dataset=_prompt_table(verbalizer, rollouts, config),
         processing_class=verbalizer.tokenizer,
-        callbacks=[_Curves(curves, settings.num_steps)],
+        callbacks=[_Lines(settings.num_steps)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.reward_weights = trainer.reward_weights.new_tensor([settings.accuracy_weight, 1 - settings.accuracy_weight])
     trainer.train(resume_from_checkpoint=_newest(checkpoints))
     verbalizer.model.eval()
-    return curves
+    logged = [_figures(entry) for entry in trainer.state.log_history if "reward" in entry]
+    return {name: [figures[name] for figures in logged] for name in FIGURES}
 
 
 def length_plateau(num_text: FloatArray, num_log: FloatArray) -> FloatArray:
@@ -118,9 +126,9 @@ def _accuracy_reward(
 ) -> Reward:
     users = np.array([rollouts.sampler.users[user] for user in rollouts.targets[c.USER_ID]])
     truths = rollouts.targets[c.ITEM_ID].to_list()
-    rng = np.random.default_rng([config.seed, 4])
 
-    def accuracy(completions: list[str], row: list[int], **_: object) -> list[float | None]:
+    def accuracy(completions: list[str], row: list[int], trainer_state: Any, **_: Any) -> list[float | None]:
+        rng = np.random.default_rng([config.seed, 4, trainer_state.global_step])  # the step's own: a resume draws alike
         texts = _resolved(completions, row, verbalizer, rollouts)
         total = np.zeros(len(texts))
         for _draw in range(DRAWS):
@@ -144,7 +152,7 @@ def _length_reward(judge: ChoiceReasoner, verbalizer: RewriteVerbalizer, rollout
         judge.prompts.tokenizer, budget_tokens=judge.prompts.history_tokens, max_events=verbalizer.text.max_events
     )
 
-    def length(completions: list[str], row: list[int], **_: object) -> list[float | None]:
+    def length(completions: list[str], row: list[int], **_: Any) -> list[float | None]:
         texts = _resolved(completions, row, verbalizer, rollouts)
         raw = log.write([rollouts.histories[number] for number in row])
         return list(length_plateau(_num_tokens(judge, texts), _num_tokens(judge, raw)))
@@ -163,25 +171,22 @@ def _num_tokens(judge: ChoiceReasoner, texts: Sequence[str]) -> FloatArray:
     return np.array([len(ids) for ids in judge.prompts.encode_texts(texts)], dtype=np.float64)
 
 
-class _Curves(TrainerCallback):
-    """Keeps what TRL logs and prints a progress line."""
+class _Lines(TrainerCallback):
+    """Prints a progress line from what TRL logs."""
 
-    def __init__(self, curves: dict[str, list[float]], num_steps: int) -> None:
-        self._curves = curves
-        self._progress = Progress("grpo", num_steps)
+    def __init__(self, num_steps: int) -> None:
+        self._num_steps = num_steps
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._progress = Progress("grpo", self._num_steps, state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if not logs or "reward" not in logs:
-            return
-        figures = {
-            "reward": float(logs["reward"]),
-            "accuracy": float(logs["rewards/accuracy/mean"]),
-            "length": float(logs["completions/mean_length"]),
-            "equal_groups": float(logs["frac_reward_zero_std"]),
-        }
-        for key, value in figures.items():
-            self._curves.setdefault(key, []).append(value)
-        self._progress.step(figures)
+        if logs and "reward" in logs:
+            self._progress.step(_figures(logs))
+
+
+def _figures(logs: dict[str, Any]) -> dict[str, float]:
+    return {name: float(logs[logged]) for name, logged in FIGURES.items()}
 
 
 def _newest(folder: Path) -> str | None:
