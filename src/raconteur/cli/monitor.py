@@ -43,6 +43,7 @@ def shift(
     config: ConfigFiles = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Then check, and retrain if the decision asks.")] = False,
 ) -> None:
     """Let days of changed behaviour pass in the embedded world and prepare the longer log as `incoming/`."""
     changed = shifted(resolve(config, overrides), kind)
@@ -50,6 +51,9 @@ def shift(
         typer.echo(changed.model_dump_json(indent=2))
         return
     incoming = write_incoming(changed)
+    if retrain:
+        check(config, overrides, retrain=True)
+        return
     typer.echo(f"the log with the {kind} shift is {incoming}; see it with `raconteur monitor check --retrain`")
 
 

@@ -76,7 +76,7 @@ class TextConfig(Settings):
     """What the language models read."""
 
     vocab_size: PositiveInt = 1024  # byte-level BPE pieces, without the item tokens
-    max_events: int = Field(40, ge=1, le=64)  # newest raw events a Verbalizer is shown
+    max_events: int = Field(32, ge=1, le=64)  # newest raw events a Verbalizer is shown
     history_tokens: PositiveInt = 96  # budget of the text that the Reasoner reads, equal for every Verbalizer
 
 
@@ -95,7 +95,7 @@ class GrpoConfig(Settings):
     num_steps: PositiveInt = 40
     prompts_per_step: PositiveInt = 8
     group_size: PositiveInt = 8  # samples a prompt
-    learning_rate: float = 2e-4
+    learning_rate: float = 3e-4
     beta: float = 0.0  # weight of the KL to the supervised start
     accuracy_weight: Share = 0.9  # the rest pays for length
 

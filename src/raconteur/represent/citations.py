@@ -1,23 +1,36 @@
-"""How a Verbalizer cites the log: events are numbered, and a text names an item by the number of an event.
+"""How a Verbalizer writes what is true: it cites events by number and asks for facts by markers.
 
-`<e1>` is the newest event that the writer was shown. A citation is resolved to the item of its event afterwards, so a
-text can name no item that is not in the log, whatever the model writes; a citation of nothing is dropped.
+`<e1>` is the newest event that the writer was shown. After a citation, `<category>`, `<count>` and `<raw>` stand for
+the item's category, how often it was taken, and the event as logged; `<taste>` for a summary of the categories taken.
+`resolve` fills all of them in from log and catalogue: a text can neither name an item that is not in the log nor state
+a false fact, whatever the model writes. A citation of nothing, or of an event cited before, is dropped.
 """
 
 import re
 from collections.abc import Sequence
 from datetime import datetime
 
+from raconteur.represent.facts import Facts
 from raconteur.represent.mentions import mention, mentioned
 from raconteur.represent.template import event_text
 from raconteur.types import Event
 
 MAX_CITED = 64  # events that can be cited; the numbers are tokens
-_CITATION_OR_MENTION = re.compile(r"<e(\d+)>|<item:[^<>\s]+>")
+CATEGORY, COUNT, RAW, TASTE = "<category>", "<count>", "<raw>", "<taste>"
+_WORD = re.compile(r"<e\d+>|<item:[^<>\s]+>|<[a-z]+>|[^\s<]+|<")
 
 
 def citation(number: int) -> str:
     return f"<e{number}>"
+
+
+def cited(row: int, num_events: int) -> str:
+    """Citation of the event in the given row, oldest first from 0."""
+    return citation(num_events - row)
+
+
+# Every word of the language that is one token of the tokenizer, besides the items.
+VOCABULARY = (*(citation(number) for number in range(1, MAX_CITED + 1)), CATEGORY, COUNT, RAW, TASTE)
 
 
 def numbered_log(events: Sequence[Event], as_of: datetime) -> str:
@@ -26,19 +39,32 @@ def numbered_log(events: Sequence[Event], as_of: datetime) -> str:
     return " ".join(f"{event_text(event, as_of)} {cited(row, count)}" for row, event in enumerate(events))
 
 
-def cited(row: int, num_events: int) -> str:
-    """Citation of the event in the given row, oldest first from 0."""
-    return citation(num_events - row)
+def resolve(text: str, events: Sequence[Event], facts: Facts) -> str:
+    """The text with citations and markers filled in; what log and catalogue do not hold is dropped."""
+    logged = {event.item_id for event in events}
+    written: list[str] = []
+    seen: set[int] = set()
+    current: Event | None = None  # the event cited last
+    for word in _WORD.findall(text):
+        if word.startswith("<e") and word[2:-1].isdigit():
+            row = len(events) - int(word[2:-1])
+            current = events[row] if 0 <= row < len(events) and row not in seen else None
+            seen.add(row)
+            written.append(mention(current.item_id) if current else "")
+        elif word.startswith("<item:"):
+            written.append(word if mentioned(word)[0] in logged else "")
+        elif word == TASTE:
+            written.append(facts.taste(events))
+        elif word in (CATEGORY, COUNT, RAW):
+            written.append(_fact(word, current, events, facts))
+        else:
+            written.append(word)
+    return " ".join(word for word in written if word)
 
 
-def resolve(text: str, events: Sequence[Event]) -> str:
-    """The text with citations replaced by mentions; what the log does not hold is dropped."""
-    count, logged = len(events), {event.item_id for event in events}
-
-    def item(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return f" {match[0]} " if mentioned(match[0])[0] in logged else " "
-        row = count - int(match[1])
-        return f" {mention(events[row].item_id)} " if 0 <= row < count else " "
-
-    return " ".join(_CITATION_OR_MENTION.sub(item, text).split())
+def _fact(marker: str, event: Event | None, events: Sequence[Event], facts: Facts) -> str:
+    if event is None:
+        return ""
+    if marker == CATEGORY:
+        return facts.category(event)
+    return facts.count(event, events) if marker == COUNT else facts.raw(event)

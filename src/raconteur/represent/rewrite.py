@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from raconteur.config.schema import TextConfig
+from raconteur.config.schema import DataConfig, TextConfig
 from raconteur.errors import ArtifactError
 from raconteur.represent.citations import numbered_log, resolve
+from raconteur.represent.facts import Facts
 from raconteur.represent.tokenizer import WRITE, for_transformers, load_tokenizer
 from raconteur.types import Event, History
 
@@ -24,10 +25,17 @@ class RewriteVerbalizer:
     """Implements `types.Verbalizer` by greedy generation."""
 
     def __init__(
-        self, model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, text: TextConfig, *, max_new_tokens: int
+        self,
+        model: Qwen3ForCausalLM,
+        tokenizer: PreTrainedTokenizerFast,
+        facts: Facts,
+        text: TextConfig,
+        *,
+        max_new_tokens: int,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.facts = facts
         self.text = text
         self.max_new_tokens = max_new_tokens
 
@@ -48,7 +56,7 @@ class RewriteVerbalizer:
         for start in range(0, len(order), GENERATE_BATCH):
             batch = [number for number in order[start : start + GENERATE_BATCH] if histories[number].events]
             for number, text in zip(batch, self._generate([prompts[number] for number in batch]), strict=True):
-                texts[number] = resolve(text, self.shown(histories[number]))
+                texts[number] = resolve(text, self.shown(histories[number]), self.facts)
         return texts
 
     @torch.inference_mode()
@@ -72,7 +80,15 @@ class RewriteVerbalizer:
         self.model.save_pretrained(folder)
         self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
         (folder / "verbalizer.json").write_text(
-            json.dumps({"kind": "rewrite", "text": self.text.model_dump(), "max_new_tokens": self.max_new_tokens})
+            json.dumps(
+                {
+                    "kind": "rewrite",
+                    "text": self.text.model_dump(),
+                    "max_new_tokens": self.max_new_tokens,
+                    "data": self.facts.data.model_dump(),
+                    "categories": {item_id: list(names) for item_id, names in self.facts.categories.items()},
+                }
+            )
         )
 
     @classmethod
@@ -87,5 +103,6 @@ class RewriteVerbalizer:
             model = Qwen3ForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
         except (OSError, ValueError, KeyError) as error:
             raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
+        facts = Facts(about["categories"], DataConfig.model_validate(about["data"]))
         text = TextConfig.model_validate(about["text"])
-        return cls(model, tokenizer, text, max_new_tokens=about["max_new_tokens"])
+        return cls(model, tokenizer, facts, text, max_new_tokens=about["max_new_tokens"])

@@ -1,5 +1,6 @@
 """What models are trained on: the takes of each user before the validation target, and negatives drawn against them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy.typing as npt
 import polars as pl
 
 from raconteur import columns as c
+from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset
 from raconteur.errors import DataError
+from raconteur.represent.facts import Facts
 from raconteur.types import Item
 
 IntArray = npt.NDArray[np.int64]
@@ -70,6 +73,11 @@ def catalogue(dataset: Dataset) -> dict[str, Item]:
         item_id: Item(item_id, title or item_id, tuple(categories or ()), description, released, bool(available))
         for item_id, title, categories, description, released, available in rows
     }
+
+
+def facts_of(items: Mapping[str, Item], config: Config) -> Facts:
+    """What texts may state about these items."""
+    return Facts({item_id: item.categories for item_id, item in items.items()}, config.data)
 
 
 def choices(folder: Path, split: str, negatives: str) -> pl.DataFrame:

@@ -162,7 +162,7 @@ def _length_reward(judge: ChoiceReasoner, verbalizer: RewriteVerbalizer, rollout
 
 def _resolved(completions: list[str], rows: list[int], verbalizer: RewriteVerbalizer, rollouts: Rollouts) -> list[str]:
     return [
-        resolve(text, verbalizer.shown(rollouts.histories[number]))
+        resolve(text, verbalizer.shown(rollouts.histories[number]), verbalizer.facts)
         for text, number in zip(completions, rows, strict=True)
     ]
 

@@ -1,12 +1,12 @@
 """Trains the frozen Reasoner: it reads any way of writing a history and is tuned to none.
 
 It starts from the sequential model (same body, its item embeddings as item tokens) and is pretrained on a fixed,
-even-handed mixture: a quarter raw template logs, the rest drawn from `styles.draw_style`, and the catalogue's own text.
+broad mixture: a quarter raw template logs, the rest drawn from `styles.draw_style`, and the catalogue's own text.
 The objective is the listwise choice plus a small next-token loss. No Verbalizer exists yet when it is trained.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,10 @@ from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.prompts import Prompts
-from raconteur.represent.citations import MAX_CITED, citation
+from raconteur.represent.citations import VOCABULARY, resolve
+from raconteur.represent.facts import Facts
 from raconteur.represent.mentions import mention, plain
-from raconteur.represent.styles import draw_style, rewrite
+from raconteur.represent.styles import draw_style, written
 from raconteur.represent.template import TemplateVerbalizer, event_text
 from raconteur.represent.tokenizer import train_tokenizer
 from raconteur.retrieve.sequential import SequentialRetriever, pad
@@ -34,7 +35,7 @@ from raconteur.train.choice import (
     histories_of,
     next_token_loss,
 )
-from raconteur.train.examples import NegativeSampler, catalogue, training_log
+from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
 from raconteur.train.loop import fit
 from raconteur.types import History, Item
 
@@ -54,9 +55,10 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
     targets = draw_targets(log, min(MAX_EXAMPLES, settings.num_steps * settings.batch_size), rng)
     histories = histories_of(log, targets, config.text.max_events)
     documents = [_document(item) for item in items.values()]
-    tokenizer = _tokenizer(config, histories, items, documents, rng)
+    facts = facts_of(items, config)
+    tokenizer = _tokenizer(config, histories, facts, documents, rng)
     prompts = Prompts(tokenizer, history_tokens=config.text.history_tokens)
-    texts = mixture(histories, items, config, tokenizer, rng)
+    texts = mixture(histories, facts, config, tokenizer, rng)
     sampler = NegativeSampler(log, item_ids)
     examples = encode_examples(texts, targets, prompts, sampler, item_ids)
     torch.manual_seed(config.seed)
@@ -87,7 +89,7 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
 
 def mixture(
     histories: Sequence[History],
-    items: Mapping[str, Item],
+    facts: Facts,
     config: Config,
     tokenizer: Tokenizer,
     rng: np.random.Generator,
@@ -98,9 +100,13 @@ def mixture(
     )
     raw = template.write(histories)
     return [
-        text if rng.uniform() < TEMPLATE_SHARE else rewrite(history, draw_style(rng), items, config.data, rng)
+        text if rng.uniform() < TEMPLATE_SHARE else _styled(history, facts, rng)
         for text, history in zip(raw, histories, strict=True)
     ]
+
+
+def _styled(history: History, facts: Facts, rng: np.random.Generator) -> str:
+    return resolve(written(history.events, draw_style(rng), facts), history.events, facts)
 
 
 def _document(item: Item) -> str:
@@ -112,16 +118,16 @@ def _document(item: Item) -> str:
 def _tokenizer(
     config: Config,
     histories: Sequence[History],
-    items: Mapping[str, Item],
+    facts: Facts,
     documents: Sequence[str],
     rng: np.random.Generator,
 ) -> Tokenizer:
     """BPE pieces learned from raw events, styles and documents, without the mentions in them."""
     sample = histories[:TOKENIZER_TEXTS]
     events = [event_text(event, history.events[-1].event_time) for history in sample for event in history.events]
-    styled = [rewrite(history, draw_style(rng), items, config.data, rng) for history in sample]
+    styled = [_styled(history, facts, rng) for history in sample]
     texts = [_without_mentions(text) for text in (*events, *styled, *documents)]
-    named = [*map(mention, items), *(citation(number) for number in range(1, MAX_CITED + 1))]
+    named = [*map(mention, facts.categories), *VOCABULARY]
     return train_tokenizer(texts, named, config.text.vocab_size)
 
 

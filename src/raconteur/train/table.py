@@ -31,7 +31,7 @@ from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.markov import Markov
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
 from raconteur.retrieve.sequential import SequentialRetriever
-from raconteur.train.examples import TrainingLog, catalogue, choices, takes_before, training_log
+from raconteur.train.examples import TrainingLog, choices, takes_before, training_log
 from raconteur.types import FloatArray, History, Retriever
 
 ARMS, OUTCOMES, METRICS = "arms.parquet", "outcomes.parquet", "metrics.json"
@@ -78,7 +78,7 @@ def evaluate_arms(
     world = Path(config.data.path) if config.data.path else config.workdir / "world"
     if config.data.layout == "world" and (world / "truth").exists():
         arms[ORACLE] = _oracle(world, test)
-    arms |= language_arms(config, dataset, test, frozen=frozen, tuned=tuned, verbalizer=verbalizer, student=student)
+    arms |= language_arms(config, test, frozen=frozen, tuned=tuned, verbalizer=verbalizer, student=student)
     outcomes = {name: recall_at_1(arm.scores_BN, test.truth_B) for name, arm in arms.items()}
     masks = _masks(config, log, test)
     settings = {"num_resamples": config.evaluate.num_bootstrap, "seed": config.seed}
@@ -137,17 +137,17 @@ def classical_arms(
 
 
 def language_arms(
-    config: Config, dataset: Dataset, test: Choices, *, frozen: Path, tuned: Path, verbalizer: Path, student: Path
+    config: Config, test: Choices, *, frozen: Path, tuned: Path, verbalizer: Path, student: Path
 ) -> dict[str, Arm]:
     """Both Reasoners and the student on the texts of each Verbalizer."""
     judge, writer = ChoiceReasoner.load(frozen), RewriteVerbalizer.load(verbalizer)
-    text, items = config.text, catalogue(dataset)
+    text = config.text
     template = TemplateVerbalizer(
         judge.prompts.tokenizer, budget_tokens=text.history_tokens, max_events=text.max_events
     )
     texts = {
         "template": template.write(test.histories),
-        "clean": StyleVerbalizer(CLEAN, items, config.data, max_events=text.max_events).write(test.histories),
+        "clean": StyleVerbalizer(CLEAN, writer.facts, max_events=text.max_events).write(test.histories),
         "rewrite": writer.write(test.histories),
     }
     written = _mean_tokens(judge.prompts, texts["rewrite"])

@@ -6,9 +6,8 @@ of `represent.styles`, first for short logs and then for longer ones, because ci
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +21,19 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceReasoner
-from raconteur.represent.citations import cited
+from raconteur.represent.facts import Facts
 from raconteur.represent.rewrite import RewriteVerbalizer
-from raconteur.represent.styles import draw_style, rewrite
+from raconteur.represent.styles import draw_style, written
 from raconteur.represent.tokenizer import encode, for_transformers
 from raconteur.retrieve.sequential import body_config, pad
 from raconteur.train.choice import draw_targets, histories_of
-from raconteur.train.examples import NegativeSampler, catalogue, training_log
+from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
 from raconteur.train.grpo import Rollouts, train_grpo
 from raconteur.train.loop import fit
-from raconteur.types import History, Item
+from raconteur.types import History
 
 MAX_EXAMPLES = 12_000
-STAGES = ((0.3, 8), (0.3, 20), (0.4, 64))  # share of the supervised steps, events a log
+STAGES = ((0.25, 8), (0.25, 16), (0.5, 64))  # share of the supervised steps, events a log
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,9 @@ def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
     targets = draw_targets(log, MAX_EXAMPLES, rng)
     histories = histories_of(log, targets, config.text.max_events)
     judge = ChoiceReasoner.load(reasoner)
-    writer = _start(judge, config)
+    writer = _start(judge, facts_of(items, config), config)
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")
-    stages = [(share, _pairs(writer, histories, items, num_events, config, rng)) for share, num_events in STAGES]
+    stages = [(share, _pairs(writer, histories, num_events, rng)) for share, num_events in STAGES]
     curves = _supervise(writer, stages, config, checkpoints / f"verbalizer-{key}.pt", key)
     rollouts = Rollouts(histories, targets, NegativeSampler(log, tuple(items)), tuple(items))
     rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{key}")
@@ -70,7 +69,7 @@ def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
     }
 
 
-def _start(judge: ChoiceReasoner, config: Config) -> RewriteVerbalizer:
+def _start(judge: ChoiceReasoner, facts: Facts, config: Config) -> RewriteVerbalizer:
     """A causal language model with the Reasoner's vocabulary and embeddings and a body of its own."""
     table_TW = judge.model.body.embed_tokens.weight.detach()
     settings = config.verbalizer
@@ -85,24 +84,16 @@ def _start(judge: ChoiceReasoner, config: Config) -> RewriteVerbalizer:
             layer.self_attn.o_proj.weight.copy_(0.5 * layer.self_attn.v_proj.weight.T)
     model.tie_weights()
     tokenizer = for_transformers(judge.prompts.tokenizer)
-    return RewriteVerbalizer(model, tokenizer, config.text, max_new_tokens=settings.max_new_tokens)
+    return RewriteVerbalizer(model, tokenizer, facts, config.text, max_new_tokens=settings.max_new_tokens)
 
 
 def _pairs(
-    writer: RewriteVerbalizer,
-    histories: Sequence[History],
-    items: Mapping[str, Item],
-    num_events: int,
-    config: Config,
-    rng: np.random.Generator,
+    writer: RewriteVerbalizer, histories: Sequence[History], num_events: int, rng: np.random.Generator
 ) -> list[Pair]:
     """Logs of at most so many events, each with one style's text, where that fits what the Verbalizer may write."""
     cut = [History(history.user_id, history.events[-num_events:]) for history in histories if history.events]
     prompts = [writer.prompt(history) for history in cut]
-    texts = [
-        rewrite(history, draw_style(rng), items, config.data, rng, name=partial(cited, num_events=len(history.events)))
-        for history in cut
-    ]
+    texts = [written(history.events, draw_style(rng), writer.facts) for history in cut]
     tokenizer = writer.tokenizer.backend_tokenizer
     return [
         Pair(source, [*target, writer.tokenizer.eos_token_id])

@@ -4,22 +4,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from raconteur.represent.citations import MAX_CITED, citation
+from raconteur.config.schema import DataConfig
+from raconteur.represent.citations import VOCABULARY
+from raconteur.represent.facts import Facts
 from raconteur.represent.mentions import mention
 from raconteur.represent.tokenizer import train_tokenizer
-from raconteur.types import Event, History, Item
+from raconteur.types import Event, History
 
 NOON = datetime(2025, 3, 14, 12, tzinfo=UTC)
 
 
-@pytest.fixture
-def items() -> dict[str, Item]:
-    return {
-        "1": Item("1", "Harbour Lights", ("drama",)),
-        "2": Item("2", "The Clockmaker", ("drama", "crime")),
-        "3": Item("3", "Snow Foxes", ("family",)),
-        "4": Item("4", "Night Ferry", ("crime",)),
-    }
+@pytest.fixture(scope="session")
+def facts() -> Facts:
+    """Harbour Lights, The Clockmaker, Snow Foxes, Night Ferry; a take is a play of ten minutes."""
+    categories = {"1": ("drama",), "2": ("drama", "crime"), "3": ("family",), "4": ("crime",)}
+    return Facts(categories, DataConfig(min_value=10.0))
 
 
 @pytest.fixture
@@ -41,5 +40,5 @@ def evening() -> History:
 
 @pytest.fixture(scope="session")
 def tokenizer():
-    named = [*map(mention, "1234"), *(citation(number) for number in range(1, MAX_CITED + 1))]
-    return train_tokenizer([" 2d play 43 tv", " 1d impression tv", " likes drama crime ."] * 20, named, 300)
+    texts = [" 2d play 43 tv", " 1d impression tv", " likes drama crime ."] * 20
+    return train_tokenizer(texts, [*map(mention, "1234"), *VOCABULARY], 300)

@@ -15,10 +15,10 @@ from raconteur.types import History, Verbalizer
 
 
 @pytest.fixture
-def writer(tokenizer):
+def writer(tokenizer, facts):
     torch.manual_seed(0)
     model = Qwen3ForCausalLM(body_config(tokenizer.get_vocab_size(), 1, 16, 2))
-    return RewriteVerbalizer(model, for_transformers(tokenizer), TextConfig(max_events=4), max_new_tokens=12)
+    return RewriteVerbalizer(model, for_transformers(tokenizer), facts, TextConfig(max_events=4), max_new_tokens=12)
 
 
 def test_write_untrained_model_still_names_only_items_that_it_was_shown(writer, evening):

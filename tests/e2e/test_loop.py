@@ -1,0 +1,156 @@
+"""The loop as its users start it: train, serve, ask, shift the world, retrain once, swap without a restart.
+
+Models are tiny and hardly trained; what is tested is that every part is there and hands on to the next.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from raconteur.artifacts import Registry, verify
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = """
+name = "loop"
+workdir = {workdir!r}
+
+[data]
+min_value = 10
+
+[world]
+num_users = 150
+num_items = 80
+num_days = 40
+
+[evaluate]
+max_users = 80
+num_bootstrap = 50
+
+[text]
+vocab_size = 512
+
+[sequential]
+num_layers = 1
+width = 32
+num_heads = 2
+num_steps = 60
+
+[reasoner]
+num_steps = 30
+batch_size = 16
+tune_steps = 10
+tune_examples = 64
+
+[verbalizer]
+sft_steps = 6
+sft_batch_size = 4
+max_new_tokens = 16
+
+[verbalizer.grpo]
+num_steps = 2
+prompts_per_step = 2
+group_size = 2
+
+[student]
+width = 32
+num_steps = 30
+batch_size = 16
+
+[serve]
+port = {port}
+student_port = {student}
+reasoner_port = {reasoner}
+evidently_port = {evidently}
+
+[monitor]
+window_rows = 400
+max_loss = 1.0
+"""
+
+
+def free_ports(num):
+    """Ports that are free now, with the gRPC port 10 above each."""
+    found = []
+    for port in range(18200, 19900, 20):
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", port))
+                second.bind(("127.0.0.1", port + 10))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == num:
+            return found
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("loop")
+    names = ("port", "student", "reasoner", "evidently")
+    ports = dict(zip(names, free_ports(4), strict=True))
+    (folder / "loop.toml").write_text(SETTINGS.format(workdir=str(folder / "run"), **ports))
+    yield folder, ports
+    raconteur(folder, "serve", "--down")
+
+
+def raconteur(folder, *arguments):
+    command = [sys.executable, "-m", "raconteur.cli.main", *arguments, "--config", str(folder / "loop.toml")]
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=environment)
+    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_loop_from_log_to_swapped_model(loop):
+    folder, ports = loop
+    run, address = folder / "run", f"http://127.0.0.1:{ports['port']}"
+    raconteur(folder, "train")
+    first = Registry(run / "models").champion()["version"]
+    assert (run / "report" / "index.html").is_file()
+
+    raconteur(folder, "serve", "--detach")
+    answer = ask(address)
+    assert answer["route"] in ("student", "reasoner")
+    assert not answer["degraded"]
+    assert answer["versions"]["model"] == first
+    assert len({item["item_id"] for item in answer["items"]}) == 5
+    assert ask(address, user="nobody")["route"] == "cold"
+
+    # One command: days with another taste pass, drift is reported, a retraining runs, the gate decides.
+    told = raconteur(folder, "monitor", "shift", "taste", "--retrain")
+    assert "this call ran" in told
+    second = Registry(run / "models").champion()["version"]
+    assert second != first
+    verify(run / "models" / second)
+    gate = json.loads((run / "models" / second / "gate.json").read_text())
+    assert gate["decision"]["promote"]
+    assert gate["decision"]["rival"] == first
+    assert list((run / "monitoring" / "reports").glob("*.html"))
+
+    # The service that was never stopped answers with the new model.
+    deadline = time.monotonic() + 60
+    while ask(address)["versions"]["model"] != second:
+        assert time.monotonic() < deadline, "the service did not swap to the new champion"
+        time.sleep(0.5)
+
+    # The same command again starts nothing.
+    versions = Registry(run / "models").versions()
+    raconteur(folder, "monitor", "shift", "taste", "--retrain")
+    assert Registry(run / "models").versions() == versions
+
+    raconteur(folder, "monitor", "rollback")
+    assert Registry(run / "models").champion()["version"] == first
+
+
+def ask(address, user="u00003"):
+    response = httpx.post(f"{address}/v1/recommendations", json={"user_id": user, "k": 5}, timeout=20)
+    response.raise_for_status()
+    return response.json()
