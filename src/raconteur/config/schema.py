@@ -66,7 +66,7 @@ class SequentialConfig(Settings):
     num_heads: PositiveInt = 4
     max_items: PositiveInt = 50  # length of the item sequence
     batch_size: PositiveInt = 64
-    num_steps: PositiveInt = 500
+    num_steps: PositiveInt = 400
     learning_rate: float = 1e-3
     dropout: Share = 0.3
     num_negatives: int = 512  # shared sampled negatives a batch; at or above the catalogue size: full softmax
@@ -92,7 +92,7 @@ class ReasonerConfig(Settings):
 
 
 class GrpoConfig(Settings):
-    num_steps: PositiveInt = 40
+    num_steps: PositiveInt = 24
     prompts_per_step: PositiveInt = 8
     group_size: PositiveInt = 8  # samples a prompt
     learning_rate: float = 3e-4
@@ -103,11 +103,11 @@ class GrpoConfig(Settings):
 class VerbalizerConfig(Settings):
     num_layers: PositiveInt = 3
     num_heads: PositiveInt = 4
-    sft_steps: PositiveInt = 300
+    sft_steps: PositiveInt = 400
     sft_batch_size: PositiveInt = 32  # for whole logs; the short logs of the first steps come in larger batches
     learning_rate: float = 3e-3
     matrix_rate: float = 0.02  # of Muon, for the hidden matrices
-    max_new_tokens: PositiveInt = 72
+    max_new_tokens: PositiveInt = 64
     grpo: GrpoConfig = GrpoConfig()
 
 
@@ -115,7 +115,7 @@ class StudentConfig(Settings):
     num_layers: PositiveInt = 1
     width: PositiveInt = 64
     num_heads: PositiveInt = 2
-    num_steps: PositiveInt = 400
+    num_steps: PositiveInt = 300
     batch_size: PositiveInt = 128
     learning_rate: float = 2e-3
     temperature: float = 1.0  # of the teacher's distribution
@@ -130,7 +130,7 @@ class ServeConfig(Settings):
     evidently_port: int = 8804
     num_retrieved: PositiveInt = 20  # candidates that are ranked
     max_k: PositiveInt = 50
-    route_margin: float = 0.15  # student's top-two probability gap under which the Reasoner is asked
+    route_margin: float = 0.01  # student's top-two probability gap (of num_retrieved items) under which the Reasoner is asked
     timeout_ms: float = 1500.0  # of a call to a model server
     log_rows: PositiveInt = 256  # predictions a Parquet file
     log_seconds: float = 1.0  # a prediction waits at most this long before it is on disk

@@ -41,7 +41,6 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
         "cause": cause,
         "catalogue_version": dataset.manifest["catalogue_version"],
         "newest_event": newest,
-        "metrics": {"served_recall_at_1": float(np.mean(inputs.challenger_outcomes))},
         "config": config.model_dump(mode="json"),
     }
     with new_folder(models.folder(version), **about) as folder:
