@@ -59,6 +59,7 @@ prompts_per_step = 2
 group_size = 2
 
 [student]
+min_agreement = 0.5
 width = 32
 num_steps = 30
 batch_size = 16
@@ -70,7 +71,7 @@ reasoner_port = {reasoner}
 evidently_port = {evidently}
 
 [monitor]
-window_rows = 400
+window_rows = 800
 max_loss = 1.0
 """
 
@@ -124,8 +125,8 @@ def test_loop_from_log_to_swapped_model(loop):
     assert len({item["item_id"] for item in answer["items"]}) == 5
     assert ask(address, user="nobody")["route"] == "cold"
 
-    # One command: days with another taste pass, drift is reported, a retraining runs, the gate decides.
-    told = raconteur(folder, "monitor", "shift", "taste", "--retrain")
+    # One command: days with a new catalogue pass, drift is reported, a retraining runs, the gate decides.
+    told = raconteur(folder, "monitor", "shift", "catalogue", "--retrain")
     assert "this call ran" in told
     second = Registry(run / "models").champion()["version"]
     assert second != first
@@ -143,7 +144,7 @@ def test_loop_from_log_to_swapped_model(loop):
 
     # The same command again starts nothing.
     versions = Registry(run / "models").versions()
-    raconteur(folder, "monitor", "shift", "taste", "--retrain")
+    raconteur(folder, "monitor", "shift", "catalogue", "--retrain")
     assert Registry(run / "models").versions() == versions
 
     raconteur(folder, "monitor", "rollback")

@@ -24,7 +24,7 @@ SMALL = {
         "grpo": {"num_steps": 2, "prompts_per_step": 2, "group_size": 2},
     },
     # An untrained student's scores are near ties, which INT8 turns over: `quantise` refuses that.
-    "student": {"num_layers": 1, "width": 32, "num_steps": 120, "batch_size": 16},
+    "student": {"num_layers": 1, "width": 32, "num_steps": 120, "batch_size": 16, "min_agreement": 0.5},
 }
 
 pytestmark = pytest.mark.slow

@@ -66,7 +66,7 @@ def test_recommend_reasoner_down_student_order_stands(world):
     world[3].failure = "reasoner failed: connection refused"
     served = ask(world, "torn")
     assert (served.route, served.degraded) == ("student", True)
-    assert served.reason == "margin 0.000 is under 0.15, but reasoner failed: connection refused"
+    assert served.reason == "margin 0.000 is under 0.01, but reasoner failed: connection refused"
     assert shown(served) == ["i3", "i4", "i2"]
 
 

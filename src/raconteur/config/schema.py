@@ -120,6 +120,7 @@ class StudentConfig(Settings):
     learning_rate: float = 2e-3
     temperature: float = 1.0  # of the teacher's distribution
     hard_weight: Share = 0.3  # weight of the true item beside the teacher
+    min_agreement: Share = 0.98  # share of equal first choices under which the INT8 build is refused
 
 
 class ServeConfig(Settings):
@@ -130,7 +131,7 @@ class ServeConfig(Settings):
     evidently_port: int = 8804
     num_retrieved: PositiveInt = 20  # candidates that are ranked
     max_k: PositiveInt = 50
-    route_margin: float = 0.01  # student's top-two probability gap (of num_retrieved items) under which the Reasoner is asked
+    route_margin: float = 0.01  # student's top-two probability gap under which the Reasoner is asked
     timeout_ms: float = 1500.0  # of a call to a model server
     log_rows: PositiveInt = 256  # predictions a Parquet file
     log_seconds: float = 1.0  # a prediction waits at most this long before it is on disk

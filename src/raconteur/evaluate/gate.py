@@ -72,13 +72,15 @@ def decide(inputs: GateInputs) -> GateDecision:
     """Compares on paired users. Equal inputs give an equal decision.
 
     With a champion, the lower end of the difference's interval must be above -max_loss: a model that may be worse by
-    more does not replace one that works. Without one nothing serves yet, so beating popularity on average suffices.
+    more does not replace one that works. Without one nothing serves yet, so the mean difference to popularity is held
+    against the same bound.
     """
     rival = inputs.champion or "popularity"
     rival_outcomes = inputs.champion_outcomes or inputs.popularity_outcomes
     challenger_U, rival_U = np.array(inputs.challenger_outcomes), np.array(rival_outcomes)
     difference = difference_interval(challenger_U, rival_U, num_resamples=inputs.num_resamples, seed=inputs.seed)
-    promote = difference.value > 0.0 if inputs.champion is None else difference.low > -inputs.max_loss
+    judged = difference.value if inputs.champion is None else difference.low
+    promote = judged > -inputs.max_loss
     return GateDecision(
         promote=promote,
         reason=_reason(inputs, rival, difference, promote),

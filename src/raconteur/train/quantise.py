@@ -21,7 +21,6 @@ from raconteur.represent.tokenizer import FILE
 from raconteur.train.examples import choices
 
 OPSET = 20
-MIN_AGREEMENT = 0.98  # share of equal first choices under which the INT8 build is refused
 CHECKED = 512  # lists on which that is measured
 
 
@@ -47,9 +46,10 @@ def quantise(config: Config, data: Path, student: Path, verbalizer: Path, out: P
         agreement = float(np.mean(np.nanargmax(before, axis=1) == np.nanargmax(after, axis=1)))
         sizes = {"fp32_mib": floating.stat().st_size / 2**20, "int8_mib": (folder / MODEL).stat().st_size / 2**20}
         floating.unlink()
-        if agreement < MIN_AGREEMENT:
+        needed = config.student.min_agreement
+        if agreement < needed:
             raise TrainingError(
-                f"the INT8 student keeps {agreement:.1%} of the first choices; {MIN_AGREEMENT:.0%} are needed: "
+                f"the INT8 student keeps {agreement:.1%} of the first choices; {needed:.0%} are needed: "
                 "train it longer (student.num_steps) or wider (student.width)"
             )
     return {"agreement": agreement, **sizes}
