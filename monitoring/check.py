@@ -150,7 +150,8 @@ def _claim_text(claim: Claim, started: bool) -> str:
     swapped = (
         f"champion {claim.champion_before} -> {claim.champion_after}" if claim.champion_after else "no champion yet"
     )
-    verdict = f"; gate: {claim.gate.get('reason', claim.gate)}" if claim.gate else ""
+    decision = claim.gate.get("decision", {}) if claim.gate else {}
+    verdict = f"; gate: {decision['reason']}" if "reason" in decision else ""
     return f"{claim.cause}: {who} run {claim.run_id} ({claim.state}); {swapped}{verdict}; log {claim.log}"
 
 
