@@ -128,16 +128,7 @@ def _retrain(config: Config, decision: DriftDecision) -> None:
     settings = causes / f"{decision.cause}.config.json"
     if not settings.exists():
         artifacts.write_json(settings, retraining_config(config).model_dump(mode="json"))
-    command = [
-        sys.executable,
-        "-m",
-        "pipelines.run",
-        "train",
-        "--config-json",
-        str(settings),
-        "--cause",
-        decision.cause,
-    ]
+    command = retraining_command(settings, decision.cause)
     models = config.workdir / "models"
     claim, started = start_once(command, decision.cause, causes=causes, models=models, timeout_s=RETRAIN_TIMEOUT_S)
     print(_claim_text(claim, started))

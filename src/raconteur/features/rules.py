@@ -3,6 +3,7 @@
 Saved beside the feature tables, so that the online updater reads a new event exactly as the batch build did.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -33,9 +34,13 @@ class Rules:
         )
 
     def takes(self, event_type: str, value: float | None) -> bool:
-        """True where the event says that the user took the item; a missing value fails a set minimum."""
-        enough = self.min_value is None or (value is not None and value >= self.min_value)
-        return event_type in self.targets and enough
+        return is_take(event_type, value, targets=self.targets, min_value=self.min_value)
+
+
+def is_take(event_type: str, value: float | None, *, targets: Sequence[str], min_value: float | None) -> bool:
+    """True where the event says that the user took the item; a missing value fails a set minimum."""
+    enough = min_value is None or (value is not None and value >= min_value)
+    return event_type in targets and enough
 
 
 def save_rules(rules: Rules, folder: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raconteur.config.schema import DataConfig
+from raconteur.features.rules import is_take
 from raconteur.represent.mentions import plain
 from raconteur.represent.template import value_text
 from raconteur.types import Event
@@ -24,9 +25,8 @@ class Facts:
 
     def is_take(self, event: Event) -> bool:
         """Whether the user took the item by this event."""
-        if event.event_type not in self.data.targets:
-            return False
-        return self.data.min_value is None or (event.value is not None and event.value >= self.data.min_value)
+        data = self.data
+        return is_take(event.event_type, event.value, targets=data.targets, min_value=data.min_value)
 
     def category(self, event: Event) -> str:
         """The item's first category; nothing where the catalogue has none."""

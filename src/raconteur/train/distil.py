@@ -29,7 +29,7 @@ def distil(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: P
     """Writes the student's folder (torch); returns its last losses and agreement with the teacher while training."""
     dataset = load_dataset(data)
     item_ids = tuple(dataset.items["item_id"].to_list())
-    log = training_log(dataset, data)
+    log = training_log(dataset)
     teacher = ChoiceReasoner.load(reasoner)
     table = pl.read_parquet(reasoner / TEXTS)
     sampler = NegativeSampler(log, item_ids)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ import polars as pl
 from raconteur import columns as c
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset
+from raconteur.data.splits import training_events
 from raconteur.errors import DataError
 from raconteur.represent.facts import Facts
 from raconteur.types import Item
@@ -38,18 +38,12 @@ class TrainingLog:
     sequence_times: list[list[datetime]]  # beside `sequences`
 
 
-def training_log(dataset: Dataset, folder: Path) -> TrainingLog:
+def training_log(dataset: Dataset) -> TrainingLog:
     """
     Raises:
         DataError: no user has a target to learn from.
     """
-    split = pl.read_parquet(folder / "split.parquet").filter(pl.col(c.SPLIT) == "validation")
-    limit = split.select(c.USER_ID, pl.col(c.POSITION).alias("limit"))
-    events = (
-        dataset.events.join(limit, on=c.USER_ID, how="left", maintain_order="left")
-        .filter(pl.col("limit").is_null() | (pl.col(c.POSITION) < pl.col("limit")))
-        .drop("limit")
-    )
+    events = training_events(dataset.events, dataset.split)
     first_touch = pl.col(c.POSITION) == pl.col(c.POSITION).min().over(c.USER_ID, c.ITEM_ID)
     takes = events.with_columns(first_touch.alias(c.DISCOVERY)).filter(c.IS_TARGET)
     if takes.is_empty():
@@ -80,11 +74,10 @@ def facts_of(items: Mapping[str, Item], config: Config) -> Facts:
     return Facts({item_id: item.categories for item_id, item in items.items()}, config.data)
 
 
-def choices(folder: Path, split: str, negatives: str) -> pl.DataFrame:
+def choices(dataset: Dataset, split: str, negatives: str) -> pl.DataFrame:
     """The fixed candidate lists of a split, with position, discovery and num_targets of their targets."""
-    targets = pl.read_parquet(folder / "split.parquet").drop(c.ITEM_ID)
-    lists = pl.read_parquet(folder / "candidates.parquet")
-    return lists.filter((pl.col(c.SPLIT) == split) & (pl.col(c.NEGATIVES) == negatives)).join(
+    targets = dataset.split.drop(c.ITEM_ID)
+    return dataset.candidates.filter((pl.col(c.SPLIT) == split) & (pl.col(c.NEGATIVES) == negatives)).join(
         targets, on=[c.USER_ID, c.SPLIT], how="inner", maintain_order="left"
     )
 

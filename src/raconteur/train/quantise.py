@@ -31,8 +31,9 @@ def quantise(config: Config, data: Path, student: Path, verbalizer: Path, out: P
         TrainingError: the INT8 build disagrees too often with the model it was made from.
     """
     source = ChoiceReasoner.load(student)
-    held_out = choices(data, "validation", config.evaluate.negatives[0])[:CHECKED]
-    histories = history_before(load_dataset(data).events, held_out, config.text.max_events)
+    dataset = load_dataset(data)
+    held_out = choices(dataset, "validation", config.evaluate.negatives[0])[:CHECKED]
+    histories = history_before(dataset.events, held_out, config.text.max_events)
     texts = load_verbalizer(verbalizer).write(histories)
     lists = held_out[c.CANDIDATES].to_list()
     with new_folder(out, kind="student", config=config.model_dump(mode="json")) as folder:

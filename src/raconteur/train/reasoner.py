@@ -50,7 +50,7 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
     dataset = load_dataset(data)
     items = catalogue(dataset)
     item_ids = tuple(items)
-    log = training_log(dataset, data)
+    log = training_log(dataset)
     settings, rng = config.reasoner, np.random.default_rng([config.seed, 1])
     targets = draw_targets(log, min(MAX_EXAMPLES, settings.num_steps * settings.batch_size), rng)
     histories = histories_of(log, targets, config.text.max_events)

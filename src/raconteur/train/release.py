@@ -33,7 +33,7 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for name in MODELS:
         verify(parts[name])
-    inputs = _gate_inputs(config, data, dataset, parts["arms"], models, version)
+    inputs = _gate_inputs(config, dataset, parts["arms"], models, version)
     newest = dataset.events[c.EVENT_TIME].dt.to_string("iso:strict").max()
     about = {
         "kind": "version",
@@ -54,15 +54,13 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
     return _figures(decision)
 
 
-def _gate_inputs(
-    config: Config, data: Path, dataset: Dataset, arms: Path, models: Registry, version: str
-) -> GateInputs:
+def _gate_inputs(config: Config, dataset: Dataset, arms: Path, models: Registry, version: str) -> GateInputs:
     """Outcomes of challenger, champion and popularity on the newest share of the test targets."""
     outcomes = pl.read_parquet(arms / OUTCOMES)
     times = outcomes[c.EVENT_TIME].to_numpy()
     newest = times >= np.quantile(times.astype("int64"), 1 - config.monitor.newest_share).astype(times.dtype)
     champion = models.champion()
-    served = _champion_outcomes(config, data, dataset, models.champion_folder(), newest) if champion else None
+    served = _champion_outcomes(config, dataset, models.champion_folder(), newest) if champion else None
     return GateInputs(
         challenger=version,
         champion=champion["version"] if champion else None,
@@ -75,11 +73,9 @@ def _gate_inputs(
     )
 
 
-def _champion_outcomes(
-    config: Config, data: Path, dataset: Dataset, folder: Path, newest: np.ndarray
-) -> tuple[float, ...]:
+def _champion_outcomes(config: Config, dataset: Dataset, folder: Path, newest: np.ndarray) -> tuple[float, ...]:
     """Recall@1 of the champion's student on its own Verbalizer's text; items that it does not know rank last."""
-    test: Choices = test_choices(config, data, dataset)
+    test: Choices = test_choices(config, dataset)
     rows = np.flatnonzero(newest)
     texts = load_verbalizer(folder / "verbalizer").write([test.histories[row] for row in rows])
     scores_BN = load_student(folder / "student").score(texts, [test.candidates[row] for row in rows])

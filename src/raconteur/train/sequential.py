@@ -27,7 +27,7 @@ def train_sequential(config: Config, data: Path, out: Path, checkpoints: Path) -
     """Writes the retriever folder; returns the last loss."""
     dataset = load_dataset(data)
     item_ids = tuple(dataset.items[c.ITEM_ID].to_list())
-    sequences = _numbered(training_log(dataset, data).sequences, item_ids)
+    sequences = _numbered(training_log(dataset).sequences, item_ids)
     settings = config.sequential
     key = fingerprint(config, "data", "world", "sequential", "seed")
     torch.manual_seed(config.seed)

@@ -72,8 +72,8 @@ def evaluate_arms(
 ) -> dict[str, float]:
     """Writes `arms.parquet`, `outcomes.parquet` (Recall@1 by user and arm) and `metrics.json`."""
     dataset = load_dataset(data)
-    test = test_choices(config, data, dataset)
-    log = training_log(dataset, data)
+    test = test_choices(config, dataset)
+    log = training_log(dataset)
     arms = classical_arms(log, dataset, test, SequentialRetriever.load(retriever))
     world = Path(config.data.path) if config.data.path else config.workdir / "world"
     if config.data.layout == "world" and (world / "truth").exists():
@@ -103,9 +103,9 @@ def evaluate_arms(
     return metrics
 
 
-def test_choices(config: Config, data: Path, dataset: Dataset) -> Choices:
+def test_choices(config: Config, dataset: Dataset) -> Choices:
     """The test rows with what each user did before the target."""
-    rows = choices(data, "test", config.evaluate.negatives[0])
+    rows = choices(dataset, "test", config.evaluate.negatives[0])
     return Choices(
         rows=rows,
         candidates=rows[c.CANDIDATES].to_list(),

@@ -29,7 +29,7 @@ def tune_reasoner(
     """Writes the tuned Reasoner's folder; returns the last loss and accuracy on training batches."""
     dataset = load_dataset(data)
     item_ids = tuple(dataset.items["item_id"].to_list())
-    log = training_log(dataset, data)
+    log = training_log(dataset)
     table = written_targets(log, RewriteVerbalizer.load(verbalizer), config)
     tuned = ChoiceReasoner.load(reasoner)
     sampler = NegativeSampler(log, item_ids)

@@ -48,7 +48,7 @@ def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
     """Writes the Verbalizer's folder; returns the last supervised loss and the first and last rewards of GRPO."""
     dataset = load_dataset(data)
     items = catalogue(dataset)
-    log = training_log(dataset, data)
+    log = training_log(dataset)
     rng = np.random.default_rng([config.seed, 2])
     targets = draw_targets(log, MAX_EXAMPLES, rng)
     histories = histories_of(log, targets, config.text.max_events)

@@ -8,7 +8,7 @@ from raconteur.train.examples import NegativeSampler, catalogue, choices, takes_
 
 def test_training_log_ends_before_every_validation_target(small):
     data = small.workdir / "data"
-    log = training_log(load_dataset(data), data)
+    log = training_log(load_dataset(data))
     limits = pl.read_parquet(data / "split.parquet").filter(pl.col("split") == "validation")
     joined = log.events.join(limits.select("user_id", limit="position"), on="user_id")
     assert (joined["position"] < joined["limit"]).all()
@@ -17,7 +17,7 @@ def test_training_log_ends_before_every_validation_target(small):
 
 def test_training_log_discovery_is_the_first_touch_of_any_kind(small):
     data = small.workdir / "data"
-    log = training_log(load_dataset(data), data)
+    log = training_log(load_dataset(data))
     first = {
         (u, i): p for u, i, p in log.events.group_by("user_id", "item_id").agg(pl.col("position").min()).iter_rows()
     }
@@ -27,7 +27,7 @@ def test_training_log_discovery_is_the_first_touch_of_any_kind(small):
 
 def test_histories_of_target_is_not_in_its_history(small):
     data = small.workdir / "data"
-    log = training_log(load_dataset(data), data)
+    log = training_log(load_dataset(data))
     targets = draw_targets(log, 50, np.random.default_rng(0))
     for history, position in zip(histories_of(log, targets, 10_000), targets["position"], strict=True):
         assert len(history.events) == position
@@ -36,7 +36,7 @@ def test_histories_of_target_is_not_in_its_history(small):
 def test_takes_before_matches_a_plain_loop(small):
     data = small.workdir / "data"
     dataset = load_dataset(data)
-    rows = choices(data, "test", "popularity")
+    rows = choices(dataset, "test", "popularity")
     for user, position, taken in zip(
         rows["user_id"], rows["position"], takes_before(dataset.events, rows), strict=True
     ):
@@ -49,7 +49,7 @@ def test_takes_before_matches_a_plain_loop(small):
 def test_negative_sampler_draws_distinct_items_that_the_user_never_touched(small):
     data = small.workdir / "data"
     dataset = load_dataset(data)
-    log = training_log(dataset, data)
+    log = training_log(dataset)
     item_ids = tuple(catalogue(dataset))
     sampler = NegativeSampler(log, item_ids)
     few = log.events.group_by("user_id").agg(pl.col("item_id").n_unique()).sort("item_id", "user_id")["user_id"]

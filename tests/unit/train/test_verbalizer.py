@@ -60,7 +60,7 @@ def test_train_verbalizer_started_again_ends_with_the_same_weights_and_curves(tr
 
 def test_verbalizer_texts_name_only_items_of_their_own_log(trained):
     data = trained.workdir / "data"
-    log = training_log(load_dataset(data), data)
+    log = training_log(load_dataset(data))
     histories = histories_of(log, log.targets[:40], trained.text.max_events)
     for history, text in zip(histories, load_verbalizer(trained.workdir / "verbalizer").write(histories), strict=True):
         assert set(mentioned(text)) <= {event.item_id for event in history.events}
