@@ -19,5 +19,6 @@ def prepare(config: str, source: str, out: Output[Dataset], metrics: Output[Metr
     from components.publish import log_metrics
     from raconteur.config.schema import Config
     from raconteur.data import prepare as step
+    from raconteur.retrieve.ease import Ease
 
-    log_metrics(metrics, step.prepare(Config.model_validate_json(config), Path(out.path)))
+    log_metrics(metrics, step.prepare(Config.model_validate_json(config), Path(out.path), fit_retriever=Ease.fit))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from raconteur.config.ablation import data_config, load_ablation
 from raconteur.config.load import load
 from raconteur.config.schema import Config
 
@@ -20,7 +21,8 @@ IGNORED = {
     *(".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".import_linter_cache"),
 }
 SDKS = ("kfp", "kserve", "ray", "feast", "evidently", "tritonclient")
-CONFIGS = sorted(ROOT.glob("configs/*.toml"))
+ABLATIONS = sorted(ROOT.glob("configs/ablation*.toml"))
+CONFIGS = sorted({*ROOT.glob("configs/*.toml"), *ROOT.glob("configs/ablation/*.toml")} - {*ABLATIONS})
 COMPONENTS = sorted(ROOT.glob("components/*/component.py"))
 PIPELINES = [path for path in sorted(ROOT.glob("pipelines/*.py")) if "@dsl.pipeline" in path.read_text()]
 # A path of somebody's machine, and the address of a package index of one's own.
@@ -52,6 +54,13 @@ def test_config_file_loads_and_its_folders_are_its_own(path):
     assert config.workdir.name == config.name == path.stem
     if config.data.mapping is not None:
         assert (ROOT / config.data.mapping).is_file()
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=names_of(ABLATIONS))
+def test_ablation_file_loads_and_so_do_its_data_sets(path):
+    ablation = load_ablation(path)
+    assert ablation.workdir.name == ablation.name == path.stem
+    assert {data_config(ablation, data).name for data in ablation.data} == {data.stem for data in ablation.data}
 
 
 def test_config_schema_every_default_is_valid():

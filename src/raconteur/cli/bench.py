@@ -43,11 +43,12 @@ def world_speed(config: "Config") -> None:
 
 def reading_time(config: "Config", data: Path) -> None:
     from raconteur.data.prepare import prepare
+    from raconteur.retrieve.ease import Ease
 
     source = config.data.model_copy(update={"layout": "movielens", "path": str(data)})
     with TemporaryDirectory() as folder:
         began = time.perf_counter()
-        prepare(config.model_copy(update={"data": source}), Path(folder) / "data")
+        prepare(config.model_copy(update={"data": source}), Path(folder) / "data", fit_retriever=Ease.fit)
         seconds = time.perf_counter() - began
         num_events = _rows(Path(folder) / "data" / "events.parquet")
     typer.echo(f"{data.name}: {num_events:,} events read, checked and split in {seconds:.2f} s")

@@ -18,10 +18,11 @@ def prepare(config: ConfigFiles = None, overrides: Overrides = None, dry_run: Dr
     resolved = resolve(config, overrides, dry_run=dry_run)
     from raconteur.cli.show import print_figures, working
     from raconteur.data.prepare import prepare as run
+    from raconteur.retrieve.ease import Ease
 
     folder = out or resolved.workdir / "data"
     with working(f"preparing {resolved.data.path or 'the embedded world'}"):
-        figures = run(resolved, folder)
+        figures = run(resolved, folder, fit_retriever=Ease.fit)
     print_figures(f"data set {folder}", figures)
 
 

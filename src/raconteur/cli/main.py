@@ -10,12 +10,14 @@ from typing import Annotated
 import typer
 
 from raconteur.cli import (
+    ablate,
     bench,
     data,
     demo,
     doctor,
     evaluate,
     features,
+    llm,
     monitor,
     pipeline,
     recommend,
@@ -44,7 +46,9 @@ def common(
 app.add_typer(data.app, name="data")
 app.add_typer(features.app, name="features")
 app.command("train")(train.train)
+app.add_typer(llm.app, name="llm")
 app.command("evaluate")(evaluate.evaluate)
+app.command("ablate")(ablate.ablate)
 app.add_typer(pipeline.app, name="pipeline")
 app.command("serve")(serve.serve)
 app.command("recommend")(recommend.recommend)

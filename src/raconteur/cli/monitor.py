@@ -62,12 +62,13 @@ def write_incoming(changed: "Config") -> Path:
     from raconteur.cli.show import print_figures, working
     from raconteur.data.prepare import prepare
     from raconteur.data.world import write_world
+    from raconteur.retrieve.ease import Ease
 
     assert changed.data.path is not None  # `shifted` sets it
     incoming = changed.workdir / "incoming"
     with working(f"living through a {changed.world.shift} shift"):
         write_world(changed.world, Path(changed.data.path))
-        figures = prepare(changed, incoming)
+        figures = prepare(changed, incoming, fit_retriever=Ease.fit)
     print_figures(f"data set {incoming}", figures)
     return incoming
 

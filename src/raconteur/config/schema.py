@@ -37,6 +37,7 @@ class DataConfig(Settings):
     mapping: str | None = None  # TOML that names the columns, for layout = "table"
     targets: tuple[str, ...] = ("play", "rating", "purchase")  # event types by which a user takes an item
     min_value: float | None = None  # a target event needs at least this value (minutes, stars); None: any
+    target: Literal["last", "last_discovery"] = "last"  # which take of a user is the test: any, or a first-time one
     max_quarantine: Share = 0.05  # a larger share of bad rows fails the command
     max_users: int | None = None  # keep a seeded sample of this many users; None: all
 
@@ -51,7 +52,7 @@ class DataConfig(Settings):
 
 class EvaluateConfig(Settings):
     num_candidates: int = Field(10, ge=2)  # choose 1 of N
-    negatives: tuple[Literal["popularity", "uniform"], ...] = ("popularity",)
+    negatives: tuple[Literal["popularity", "uniform", "retrieved"], ...] = ("popularity",)
     max_users: int | None = 2000  # evaluated users a split, a seeded sample; None: all
     num_bootstrap: PositiveInt = 1000  # resamples of a paired interval
     cold_targets: PositiveInt = 5  # at most this many earlier takes: a cold user
@@ -76,11 +77,16 @@ class TextConfig(Settings):
     """What the language models read."""
 
     vocab_size: PositiveInt = 1024  # byte-level BPE pieces, without the item tokens
-    max_events: int = Field(32, ge=1, le=64)  # newest raw events a Verbalizer is shown
+    max_events: int = Field(32, ge=1, le=100)  # newest raw events a Verbalizer is shown
     history_tokens: PositiveInt = 96  # budget of the text that the Reasoner reads, equal for every Verbalizer
 
 
 class ReasonerConfig(Settings):
+    # What is read: texts with item tokens; texts with titles in their place; the item tokens of texts alone. A title
+    # is several tokens, so "text" wants a larger text.history_tokens.
+    inputs: Literal["both", "text", "tokens"] = "both"
+    head: Literal["pointer", "letters"] = "pointer"  # letters: the next token names the candidate, at most 50
+    loss: Literal["listwise", "pointwise", "grpo"] = "listwise"
     num_steps: PositiveInt = 400
     batch_size: PositiveInt = 64
     learning_rate: float = 1e-3
@@ -92,12 +98,27 @@ class ReasonerConfig(Settings):
 
 
 class GrpoConfig(Settings):
-    num_steps: PositiveInt = 24
+    num_steps: int = Field(24, ge=0)  # 0: the supervised start alone
     prompts_per_step: PositiveInt = 8
-    group_size: PositiveInt = 8  # samples a prompt
+    group_size: int = Field(8, ge=2)  # samples a prompt
     learning_rate: float = 3e-4
-    beta: float = 0.0  # weight of the KL to the supervised start
-    accuracy_weight: Share = 0.9  # the rest pays for length
+    beta: float = Field(0.001, ge=0.0)  # weight of the KL to the supervised start; 0: it is not measured, nor bounded
+    reward: Literal["accuracy", "probability", "gain"] = "probability"  # how the Reasoner's choice is paid for
+    accuracy_weight: Share = 0.9  # of that choice; the rest pays for length
+    valid_weight: Share = 0.1  # paid on top for references that stand for something
+    max_kl: float = Field(2.0, gt=0.0)  # nats a token from the supervised start beyond which training stops
+
+
+class ActionConfig(Settings):
+    """Training of the Verbalizer that decides event by event (`train.action`)."""
+
+    start_steps: PositiveInt = 100  # supervised, at the rewriting Verbalizer's learning rate
+    start_batch_size: PositiveInt = 16
+    num_steps: PositiveInt = 200  # of GRPO
+    prompts_per_step: PositiveInt = 16
+    group_size: int = Field(8, ge=2)  # samples a prompt
+    learning_rate: float = 3e-4
+    entropy_weight: float = Field(0.01, ge=0.0)  # weight of the policy's entropy (nats an event): keeps it exploring
 
 
 class VerbalizerConfig(Settings):
@@ -105,10 +126,26 @@ class VerbalizerConfig(Settings):
     num_heads: PositiveInt = 4
     sft_steps: PositiveInt = 400
     sft_batch_size: PositiveInt = 32  # for whole logs; the short logs of the first steps come in larger batches
+    best_steps: int = Field(150, ge=0)  # supervised steps on the styles that the Reasoner reads best, before GRPO
     learning_rate: float = 3e-3
     matrix_rate: float = 0.02  # of Muon, for the hidden matrices
     max_new_tokens: PositiveInt = 64
     grpo: GrpoConfig = GrpoConfig()
+    action: ActionConfig = ActionConfig()
+
+
+class LlmConfig(Settings):
+    """Pretrained language models in place of those that the demo profile trains from nothing (docs/production.md)."""
+
+    base: str | None = None  # folder or id of a Hugging Face causal LM, the Verbalizer's; None: demo profile
+    reasoner_base: str | None = None  # the Reasoner's; None: the same as `base`
+    lora_rank: PositiveInt = 16
+    lora_alpha: PositiveInt = 32
+    max_prompt_tokens: PositiveInt = 4096  # of the Verbalizer; the oldest events that do not fit are left out
+    micro_batch: PositiveInt = 4  # samples that pass through a device at a time in training: bounds memory
+    vllm: Literal["off", "colocate", "server"] = "off"  # who samples in GRPO; off: the model's own `generate`
+    vllm_url: str = "http://127.0.0.1:8000"  # for vllm = "server"
+    vllm_memory: Share = 0.3  # share of the device's memory for vllm = "colocate"
 
 
 class StudentConfig(Settings):
@@ -158,6 +195,7 @@ class Config(Settings):
     sequential: SequentialConfig = SequentialConfig()
     reasoner: ReasonerConfig = ReasonerConfig()
     verbalizer: VerbalizerConfig = VerbalizerConfig()
+    llm: LlmConfig = LlmConfig()
     student: StudentConfig = StudentConfig()
     serve: ServeConfig = ServeConfig()
     monitor: MonitorConfig = MonitorConfig()

@@ -2,7 +2,8 @@
 
 Drawn once per data set and seed; every model is measured on the same lists. Negatives are drawn without
 replacement by the exponential-keys form of weighted sampling (Efraimidis and Spirakis, 2006): item i gets the key
-Exp(1) / weight_i and the smallest keys win, which is one vectorised pass over users and items.
+Exp(1) / weight_i and the smallest keys win, which is one vectorised pass over users and items. `retrieved` negatives
+are drawn from a ranking instead (`retrieved`).
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,13 @@ import polars as pl
 
 from raconteur import columns
 from raconteur.data.dataset import CANDIDATES
+from raconteur.data.retrieved import FitRetriever, draw_retrieved
 from raconteur.data.splits import training_events
+from raconteur.data.takes import take_sequences, takes_before
 from raconteur.errors import DataError
+from raconteur.types import Retriever
 
-NegativeKind = Literal["popularity", "uniform"]
+NegativeKind = Literal["popularity", "uniform", "retrieved"]
 NEVER_TAKEN = 1e-9  # weight of an item without a training target: drawn only when all others are used up
 BLOCK_CELLS = 4_000_000  # keys in memory at a time
 
@@ -31,6 +35,7 @@ def draw_candidates(
     num_candidates: int,
     kinds: Sequence[NegativeKind],
     seed: int,
+    fit_retriever: FitRetriever | None = None,
 ) -> pl.DataFrame:
     """One list per kind of negatives and target of the named users.
 
@@ -39,13 +44,14 @@ def draw_candidates(
         split: the targets of all users, since they say what is training.
         users: those to draw for.
         num_candidates: N, the truth included; its place is uniform.
+        fit_retriever: fits the model that ranks for `retrieved`, on the training takes of all users.
 
     Returns:
         Candidate lists in the order of `split`, kind after kind. A user who left too few available items untouched
         has no list; compare the heights to see how many.
 
     Raises:
-        DataError: no user has enough untouched items.
+        DataError: no user has enough untouched items, or there is nothing to retrieve `retrieved` negatives with.
     """
     pool = items.filter(columns.AVAILABLE)[columns.ITEM_ID].sort()
     counts = _training_counts(events, split, pool)
@@ -55,8 +61,14 @@ def draw_candidates(
     for kind in kinds:
         # A generator a kind: adding a kind leaves the lists of the others as they are.
         rng = np.random.default_rng([seed, num_candidates, *kind.encode()])
-        weights = np.maximum(counts, NEVER_TAKEN) if kind == "popularity" else np.ones(len(pool))
-        negatives, is_full = _draw(weights, touched, num_candidates - 1, rng)
+        if kind == "retrieved":
+            retriever = _fit(fit_retriever, training_events(events, split), pool)
+            negatives, is_full = draw_retrieved(
+                retriever, takes_before(events, wanted), touched, _places(wanted, pool), num_candidates - 1, rng
+            )
+        else:
+            weights = np.maximum(counts, NEVER_TAKEN) if kind == "popularity" else np.ones(len(pool))
+            negatives, is_full = _draw(weights, touched, num_candidates - 1, rng)
         truths = rng.integers(0, num_candidates, size=wanted.height)
         drawn.append(_lists(wanted, pool, negatives, truths, kind).filter(pl.Series(is_full, dtype=pl.Boolean)))
     lists = pl.concat(drawn) if drawn else pl.DataFrame(schema=CANDIDATES)
@@ -65,6 +77,12 @@ def draw_candidates(
             f"no user left {num_candidates - 1} of {len(pool)} available items untouched; lower evaluate.num_candidates"
         )
     return lists
+
+
+def _fit(fit_retriever: FitRetriever | None, training: pl.DataFrame, pool: pl.Series) -> Retriever:
+    if fit_retriever is None:
+        raise DataError("evaluate.negatives asks for retrieved ones; prepare needs fit_retriever to rank them with")
+    return fit_retriever(take_sequences(training), pool.to_list())
 
 
 def sample_users(user_ids: pl.Series, max_users: int | None, seed: int) -> pl.Series:
@@ -89,6 +107,13 @@ def _touched(events: pl.DataFrame, split: pl.DataFrame, pool: pl.Series) -> list
     )
     touched = split.select(columns.USER_ID).join(by_user, on=columns.USER_ID, how="left", maintain_order="left")
     return [row.to_numpy() if row is not None else np.empty(0, np.int64) for row in touched["place"]]
+
+
+def _places(wanted: pl.DataFrame, pool: pl.Series) -> npt.NDArray[np.int64]:
+    """Place of each true item in the pool; -1 for an item that is not available."""
+    places = pl.DataFrame({columns.ITEM_ID: pool}).with_row_index("place")
+    joined = wanted.select(columns.ITEM_ID).join(places, on=columns.ITEM_ID, how="left", maintain_order="left")
+    return joined["place"].cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def _training_counts(events: pl.DataFrame, split: pl.DataFrame, pool: pl.Series) -> npt.NDArray[np.float64]:

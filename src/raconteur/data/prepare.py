@@ -22,16 +22,20 @@ from raconteur.data.candidates import draw_candidates, sample_users
 from raconteur.data.contracts import Checked, check
 from raconteur.data.dataset import write_table
 from raconteur.data.raw import EXPECTED_REASONS, RawLog
+from raconteur.data.retrieved import FitRetriever
 from raconteur.data.source import read_source
 from raconteur.data.splits import TEST, count_late, leave_one_out, order_events
 from raconteur.errors import DataError
 
 
-def prepare(config: Config, out: Path, *, now: datetime | None = None) -> dict[str, float]:
+def prepare(
+    config: Config, out: Path, *, now: datetime | None = None, fit_retriever: FitRetriever | None = None
+) -> dict[str, float]:
     """Writes the prepared data set to `out` and returns its counts.
 
     Args:
         now: aware; events after it are in the future. None: the clock's time.
+        fit_retriever: fits the model whose ranking `retrieved` negatives come from (`Ease.fit`); the data know none.
 
     Raises:
         DataError: the source is missing or malformed, has too many bad rows, or no user with enough targets.
@@ -41,7 +45,7 @@ def prepare(config: Config, out: Path, *, now: datetime | None = None) -> dict[s
     checked = check(raw, now=now or datetime.now(UTC), max_quarantine=config.data.max_quarantine)
     events, users = _keep_users(checked, config)
     ordered = order_events(events, targets=config.data.targets, min_value=config.data.min_value)
-    split = leave_one_out(ordered)
+    split = leave_one_out(ordered, discovery_only=config.data.target == "last_discovery")
     _require_targets(ordered, split, config)
     evaluated = sample_users(split[columns.USER_ID], config.evaluate.max_users, config.seed)
     candidates = draw_candidates(
@@ -52,6 +56,7 @@ def prepare(config: Config, out: Path, *, now: datetime | None = None) -> dict[s
         num_candidates=config.evaluate.num_candidates,
         kinds=config.evaluate.negatives,
         seed=config.seed,
+        fit_retriever=fit_retriever,
     )
     counts = {
         **_counts(checked, ordered, split),
@@ -103,7 +108,7 @@ def _require_targets(events: pl.DataFrame, split: pl.DataFrame, config: Config) 
     found = ", ".join(f"{name} {count:,}" for name, count in types.iter_rows())
     raise DataError(
         f"no user has three targets (data.targets = {', '.join(config.data.targets)}, data.min_value = "
-        f"{config.data.min_value}); event types in the log: {found}; "
+        f"{config.data.min_value}, data.target = {config.data.target}); event types in the log: {found}; "
         "set data.targets to those by which a user takes an item"
     )
 

@@ -13,6 +13,7 @@ from raconteur.data.dataset import SPLIT
 
 VALIDATION, TEST = "validation", "test"
 MIN_TARGETS = 3  # one of them must be left to learn from
+_FROM_LAST = "from_last"  # 1 for the last target of a user, 2 for the one before
 
 
 def order_events(events: pl.DataFrame, *, targets: Collection[str], min_value: float | None) -> pl.DataFrame:
@@ -38,25 +39,30 @@ def count_late(events: pl.DataFrame) -> int:
     return int(events.select((pl.col(columns.EVENT_TIME) < newest_before).sum()).item())
 
 
-def leave_one_out(events: pl.DataFrame) -> pl.DataFrame:
+def leave_one_out(events: pl.DataFrame, *, discovery_only: bool = False) -> pl.DataFrame:
     """One row a user and split, sorted by user: the validation target, then the test target.
 
-    `discovery`: no earlier event of the user, of whatever type, touches the item. `num_targets`: earlier targets.
+    `discovery`: no earlier event of the user, of whatever type, touches the item. `num_targets`: earlier takes.
+    With `discovery_only` repeats are no targets, so the test is the last item that a user took for the first time.
     """
     first_touch = pl.col(columns.POSITION).min().over(columns.USER_ID, columns.ITEM_ID)
-    targets = (
+    takes = (
         events.select(
             *(columns.USER_ID, columns.ITEM_ID, columns.EVENT_TIME, columns.POSITION, columns.IS_TARGET),
             (first_touch == pl.col(columns.POSITION)).alias(columns.DISCOVERY),
         )
         .filter(columns.IS_TARGET)
-        .with_columns(
-            pl.int_range(pl.len(), dtype=pl.Int64).over(columns.USER_ID).alias("num_targets"),
-            pl.len().over(columns.USER_ID).cast(pl.Int64).alias("total"),
-        )
-        .filter(pl.col("total") >= MIN_TARGETS, pl.col("num_targets") >= pl.col("total") - 2)
+        .with_columns(pl.int_range(pl.len(), dtype=pl.Int64).over(columns.USER_ID).alias("num_targets"))
     )
-    is_last = pl.col("num_targets") == pl.col("total") - 1
+    targets = (
+        takes.filter(pl.lit(not discovery_only) | pl.col(columns.DISCOVERY))
+        .with_columns(
+            pl.int_range(pl.len(), 0, step=-1, dtype=pl.Int64).over(columns.USER_ID).alias(_FROM_LAST),
+            pl.len().over(columns.USER_ID).alias("total"),
+        )
+        .filter(pl.col("total") >= MIN_TARGETS, pl.col(_FROM_LAST) <= 2)
+    )
+    is_last = pl.col(_FROM_LAST) == 1
     named = targets.with_columns(pl.when(is_last).then(pl.lit(TEST)).otherwise(pl.lit(VALIDATION)).alias(columns.SPLIT))
     return named.select(SPLIT.names())
 

@@ -1,9 +1,11 @@
-"""The Reasoner of the demo profile: constrained choice with a pointer head.
+"""The Reasoner of the demo profile: constrained choice in one forward pass.
 
-It reads `text <choose> candidate 1 … candidate N <answer>` in one forward pass and scores each candidate twice: the
-state before the candidates against the candidate's embedding (what the sequential model it is started from does), and
-the answer's state against the candidate's own state (a choice that has read all of them). The second term starts at
-zero. Axis letters: B texts, L positions, N candidates, W width.
+It reads `text <choose> candidate 1 … candidate N <answer>` (`prompts`). The pointer head scores each candidate twice:
+the state before the candidates against the candidate's embedding (what the sequential model it is started from does),
+and the answer's state against the candidate's own state (a choice that has read all of them). The second term starts
+at zero; the first is left out where candidates are titles, which have no embedding of their own. The letters head
+reads the answer as from any language model: the logit of each candidate's letter as the next token. Axis letters:
+B texts, L positions, N candidates, W width.
 """
 
 import json
@@ -17,8 +19,8 @@ from torch import Tensor, nn
 from transformers import Qwen3Model
 
 from raconteur.errors import ArtifactError
-from raconteur.reason.prompts import Prompts
-from raconteur.represent.tokenizer import FILE, load_tokenizer
+from raconteur.reason.prompts import Head, Inputs, Prompts
+from raconteur.represent.tokenizer import FILE
 from raconteur.retrieve.sequential import body_config
 from raconteur.types import FloatArray
 
@@ -28,13 +30,25 @@ SCORE_BATCH = 128
 class ChoiceModel(nn.Module):
     """Scores of candidates that stand in the prompt."""
 
-    def __init__(self, vocab_size: int, *, num_layers: int, width: int, num_heads: int, dropout: float) -> None:
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        num_layers: int,
+        width: int,
+        num_heads: int,
+        dropout: float,
+        inputs: Inputs = "both",
+        head: Head = "pointer",
+    ) -> None:
         super().__init__()
+        self.inputs, self.head = inputs, head
         self.body = Qwen3Model(body_config(vocab_size, num_layers, width, num_heads))
         nn.init.normal_(self.body.embed_tokens.weight, std=width**-0.5)
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        nn.init.zeros_(self.query.weight)
+        if head == "pointer":
+            self.query = nn.Linear(width, width, bias=False)
+            self.key = nn.Linear(width, width, bias=False)
+            nn.init.zeros_(self.query.weight)
         self.dropout = nn.Dropout(dropout)
 
     def states(self, ids_BL: Tensor) -> Tensor:
@@ -42,25 +56,33 @@ class ChoiceModel(nn.Module):
         embedded_BLW = self.dropout(self.body.embed_tokens(ids_BL))
         return self.body(inputs_embeds=embedded_BLW, use_cache=False).last_hidden_state
 
-    def forward(self, ids_BL: Tensor, choose_B: Tensor, positions_BN: Tensor) -> Tensor:
+    def forward(self, ids_BL: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
         """Scores [B, N].
 
         Args:
             choose_B: position of `<choose>`.
-            positions_BN: positions of the candidates, one after another behind it; `<answer>` follows the last.
+            places_BN: position of each candidate's last token, in order; `<answer>` follows the last.
         """
-        return self.choose(ids_BL, self.states(ids_BL), choose_B, positions_BN)
+        return self.choose(ids_BL, self.states(ids_BL), choose_B, places_BN)
 
-    def choose(self, ids_BL: Tensor, states_BLW: Tensor, choose_B: Tensor, positions_BN: Tensor) -> Tensor:
-        candidates_BN = ids_BL.gather(1, positions_BN)
-        user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
-        answer_BW = _at(states_BLW, positions_BN[:, -1:] + 1).squeeze(1)
-        seen_BNW = _at(states_BLW, positions_BN)
-        known_BNW = self.body.embed_tokens(candidates_BN)
-        width = states_BLW.shape[-1]
-        prior_BN = (known_BNW @ user_BW[:, :, None]).squeeze(-1)
+    def choose(self, ids_BL: Tensor, states_BLW: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
+        answer_BW = _at(states_BLW, places_BN[:, -1:] + 1).squeeze(1)
+        if self.head == "letters":
+            return self._letter_logits(ids_BL, answer_BW, choose_B, places_BN)
+        seen_BNW = _at(states_BLW, places_BN)
         choice_BN = (self.key(seen_BNW) @ self.query(answer_BW)[:, :, None]).squeeze(-1)
-        return prior_BN + choice_BN * width**-0.5
+        choice_BN = choice_BN * states_BLW.shape[-1] ** -0.5
+        if self.inputs == "text":
+            return choice_BN
+        user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
+        known_BNW = self.body.embed_tokens(ids_BL.gather(1, places_BN))
+        return (known_BNW @ user_BW[:, :, None]).squeeze(-1) + choice_BN
+
+    def _letter_logits(self, ids_BL: Tensor, answer_BW: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
+        """A letter stands right behind `<choose>`, or behind the last token of the candidate before."""
+        letters_BN = torch.cat([choose_B[:, None], places_BN[:, :-1]], dim=1) + 1
+        embedded_BNW = self.body.embed_tokens(ids_BL.gather(1, letters_BN))
+        return (embedded_BNW @ answer_BW[:, :, None]).squeeze(-1)
 
     def next_token_logits(self, states_BLW: Tensor) -> Tensor:
         return states_BLW @ self.body.embed_tokens.weight.T
@@ -70,6 +92,7 @@ class ChoiceReasoner:
     """Implements `types.Reasoner`."""
 
     def __init__(self, model: ChoiceModel, prompts: Prompts) -> None:
+        assert (model.inputs, model.head) == (prompts.inputs, prompts.head), "model and prompts are of different arms"
         self.model = model.eval()
         self.prompts = prompts
 
@@ -80,9 +103,9 @@ class ChoiceReasoner:
         return np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
     def _score_batch(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
-        ids_BL, choose_B, unknown_BN = self.prompts.prompt(texts, candidates)
-        choose = torch.from_numpy(choose_B)
-        scores_BN = self.model(torch.from_numpy(ids_BL), choose, places(choose, unknown_BN.shape[1])).float().numpy()
+        layout, unknown_BN = self.prompts.choices(texts, candidates)
+        fields = (layout.ids_BL, layout.choose_B, layout.places_BN)
+        scores_BN = self.model(*map(torch.from_numpy, fields)).float().numpy()
         scores_BN[unknown_BN] = np.nan
         return scores_BN
 
@@ -97,7 +120,7 @@ class ChoiceReasoner:
             "width": body.hidden_size,
             "num_heads": body.num_attention_heads,
             "dropout": self.model.dropout.p,
-            "history_tokens": self.prompts.history_tokens,
+            **self.prompts.settings(),
         }
         (folder / "config.json").write_text(json.dumps(shape))
 
@@ -107,20 +130,19 @@ class ChoiceReasoner:
         Raises:
             ArtifactError: the folder holds no Reasoner.
         """
-        tokenizer = load_tokenizer(folder)
+        prompts = Prompts.load(folder)
         try:
-            shape = json.loads((folder / "config.json").read_text())
-            history_tokens = shape.pop("history_tokens")
-            shape.pop("kind")
-            model = ChoiceModel(**shape)
+            saved = json.loads((folder / "config.json").read_text())
+            shape = {name: saved[name] for name in ("vocab_size", "num_layers", "width", "num_heads", "dropout")}
+            model = ChoiceModel(**shape, inputs=prompts.inputs, head=prompts.head)
             model.load_state_dict(load_file(folder / "model.safetensors"))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise ArtifactError(f"{folder} holds no readable Reasoner: {error}") from error
-        return cls(model, Prompts(tokenizer, history_tokens=history_tokens))
+        return cls(model, prompts)
 
 
 def places(choose_B: Tensor, num_candidates: int) -> Tensor:
-    """Positions of the candidates [B, N], which follow `<choose>`."""
+    """Positions of candidates of one token each [B, N], which follow `<choose>`."""
     return choose_B[:, None] + torch.arange(1, num_candidates + 1)
 
 

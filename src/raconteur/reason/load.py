@@ -10,6 +10,10 @@ def load_reasoner(folder: Path) -> Reasoner:
     Raises:
         ArtifactError: the folder holds no Reasoner.
     """
+    if (folder / "reasoner.json").exists():
+        from raconteur.reason.llm import LetterReasoner
+
+        return LetterReasoner.load(folder)
     from raconteur.reason.choice import ChoiceReasoner  # torch takes seconds; the student's server does without
 
     return ChoiceReasoner.load(folder)

@@ -1,6 +1,5 @@
 """The student as it is served: an INT8 ONNX model under ONNX Runtime, with the tokenizer in the same folder."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import onnxruntime as ort
 
 from raconteur.errors import ArtifactError
 from raconteur.reason.prompts import Prompts
-from raconteur.represent.tokenizer import load_tokenizer
 from raconteur.types import FloatArray
 
 MODEL = "model.onnx"
@@ -29,9 +27,8 @@ class OnnxReasoner:
         return np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
     def _score_batch(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
-        ids_BL, choose_B, unknown_BN = self.prompts.prompt(texts, candidates)
-        offsets_N = np.arange(1, unknown_BN.shape[1] + 1)
-        feeds = {"ids": ids_BL, "choose": choose_B, "candidates": choose_B[:, None] + offsets_N}
+        layout, unknown_BN = self.prompts.choices(texts, candidates)
+        feeds = {"ids": layout.ids_BL, "choose": layout.choose_B, "candidates": layout.places_BN}
         scores_BN = self._session.run(["scores"], feeds)[0]
         scores_BN[unknown_BN] = np.nan
         return scores_BN
@@ -42,14 +39,13 @@ class OnnxReasoner:
         Raises:
             ArtifactError: the folder holds no student, or the runtime lacks an operator of it.
         """
-        tokenizer = load_tokenizer(folder)
+        prompts = Prompts.load(folder)
         options = ort.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other processes share the cores
         try:
-            history_tokens = json.loads((folder / "config.json").read_text())["history_tokens"]
             session = ort.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the runtime raises its own unrelated classes
             raise ArtifactError(f"{folder} holds no readable student: {error}") from error
-        return cls(session, Prompts(tokenizer, history_tokens=history_tokens))
+        return cls(session, prompts)

@@ -15,8 +15,9 @@ from raconteur.represent.mentions import mention, mentioned
 from raconteur.represent.template import event_text
 from raconteur.types import Event
 
-MAX_CITED = 64  # events that can be cited; the numbers are tokens
+MAX_CITED = 100  # events that can be cited; the numbers are tokens
 CATEGORY, COUNT, RAW, TASTE = "<category>", "<count>", "<raw>", "<taste>"
+KEEP, DROP = "<keep>", "<drop>"  # decisions about an event (`action`); they state nothing
 _WORD = re.compile(r"<e\d+>|<item:[^<>\s]+>|<[a-z]+>|[^\s<]+|<")
 
 
@@ -30,13 +31,18 @@ def cited(row: int, num_events: int) -> str:
 
 
 # Every word of the language that is one token of the tokenizer, besides the items.
-VOCABULARY = (*(citation(number) for number in range(1, MAX_CITED + 1)), CATEGORY, COUNT, RAW, TASTE)
+VOCABULARY = (*(citation(number) for number in range(1, MAX_CITED + 1)), CATEGORY, COUNT, RAW, TASTE, KEEP, DROP)
 
 
 def numbered_log(events: Sequence[Event], as_of: datetime) -> str:
-    """The raw log, each event followed by its number; oldest first."""
+    """The raw log, each event followed by its number; newest first.
+
+    Texts name events oldest first, so with this order the state of an event can already hold what the text goes on
+    with: the nearest newer event worth naming, which a causal model has read before it.
+    """
     count = len(events)
-    return " ".join(f"{event_text(event, as_of)} {cited(row, count)}" for row, event in enumerate(events))
+    rows = reversed(list(enumerate(events)))
+    return " ".join(f"{event_text(event, as_of)} {cited(row, count)}" for row, event in rows)
 
 
 def resolve(text: str, events: Sequence[Event], facts: Facts) -> str:
@@ -57,7 +63,7 @@ def resolve(text: str, events: Sequence[Event], facts: Facts) -> str:
             written.append(facts.taste(events))
         elif word in (CATEGORY, COUNT, RAW):
             written.append(_fact(word, current, events, facts))
-        else:
+        elif word not in (KEEP, DROP):
             written.append(word)
     return " ".join(word for word in written if word)
 

@@ -23,7 +23,7 @@ def mentioned(text: str) -> list[str]:
 
 def expand(text: str, titles: Mapping[str, str]) -> str:
     """The text as people read it: each mention replaced by its title in quotation marks, unknown ids kept."""
-    spaced = _MENTION.sub(lambda match: f" “{titles.get(unquote(match[1]), unquote(match[1]))}” ", text)
+    spaced = _MENTION.sub(lambda match: f" “{plain(titles.get(unquote(match[1]), unquote(match[1])))}” ", text)
     return " ".join(spaced.split())
 
 

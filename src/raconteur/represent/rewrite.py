@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from raconteur.config.schema import DataConfig, TextConfig
 from raconteur.errors import ArtifactError
+from raconteur.hardware import autocast
 from raconteur.represent.citations import numbered_log, resolve
 from raconteur.represent.facts import Facts
 from raconteur.represent.tokenizer import WRITE, for_transformers, load_tokenizer
@@ -64,7 +65,7 @@ class RewriteVerbalizer:
         if not prompts:
             return []
         inputs = self.tokenizer(list(prompts), return_tensors="pt", padding=True, add_special_tokens=False)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast():
             ids = self.model.generate(
                 input_ids=inputs["input_ids"],
                 attention_mask=inputs["attention_mask"],

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from raconteur.represent.citations import CATEGORY, COUNT, RAW, TASTE, cited, resolve
+from raconteur.represent.citations import CATEGORY, COUNT, MAX_CITED, RAW, TASTE, cited, resolve
 from raconteur.represent.facts import Facts
 from raconteur.types import Event, History
 
@@ -32,7 +32,7 @@ class Style:
     repeats: Literal["all", "once", "count"] = "count"
     detail: Literal["none", "category", "raw"] = "none"
     taste: Literal["none", "first", "last"] = "first"
-    num_items: int = 32
+    num_items: int = MAX_CITED
 
 
 CLEAN = Style()
@@ -45,7 +45,7 @@ def draw_style(rng: np.random.Generator) -> Style:
         repeats=rng.choice(["count", "once", "all"], p=[0.4, 0.4, 0.2]),
         detail=rng.choice(["none", "category", "raw"], p=[0.5, 0.3, 0.2]),
         taste=rng.choice(["none", "first", "last"]),
-        num_items=int(rng.choice([12, 32])),
+        num_items=int(rng.choice([12, 32, MAX_CITED])),
     )
 
 

@@ -1,4 +1,4 @@
-"""Trains a `ChoiceModel` to pick what the user took next, by a listwise softmax over shuffled candidates.
+"""Trains a `ChoiceModel` to pick what the user took next among shuffled candidates.
 
 Used for the frozen Reasoner (a mixture of styles), for the Reasoner on the Verbalizer's text, and for the student
 (which adds a teacher). Candidates and their order are drawn anew for every sample. Axis letters: B examples, L
@@ -7,6 +7,7 @@ positions, N candidates, W width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -16,10 +17,14 @@ from torch import Tensor
 
 from raconteur import columns as c
 from raconteur.data.histories import history_before
-from raconteur.reason.choice import ChoiceModel, places
+from raconteur.errors import TrainingError
+from raconteur.reason.choice import ChoiceModel
 from raconteur.reason.prompts import Prompts
 from raconteur.train.examples import IntArray, NegativeSampler, TrainingLog
+from raconteur.train.losses import grpo_loss, listwise_loss, pointwise_loss
 from raconteur.types import History
+
+Loss = Literal["listwise", "pointwise", "grpo"]
 
 LM_POSITIONS = 512  # positions a batch on which the next-token loss is taken
 
@@ -31,20 +36,20 @@ class Examples:
     Attributes:
         texts: token ids of what is read, one list an example.
         users_B, truths_B: user and item numbers of the sampler.
-        item_tokens_V: token id of each item number.
+        items: token ids of each item number as a candidate.
     """
 
     texts: list[list[int]]
     users_B: IntArray
     truths_B: IntArray
-    item_tokens_V: IntArray
+    items: list[list[int]]
 
 
 @dataclass(frozen=True)
 class Batch:
     ids_BL: Tensor
     choose_B: Tensor
-    places_BN: Tensor  # positions of the candidates
+    places_BN: Tensor  # position of each candidate's last token
     truth_B: Tensor  # place of the true item among the candidates
     candidates_BN: IntArray  # item numbers
 
@@ -63,12 +68,23 @@ def histories_of(log: TrainingLog, targets: pl.DataFrame, max_events: int) -> li
 def encode_examples(
     texts: Sequence[str], targets: pl.DataFrame, prompts: Prompts, sampler: NegativeSampler, item_ids: Sequence[str]
 ) -> Examples:
+    """
+    Raises:
+        TrainingError: the Reasoner does not know an item.
+    """
     index = {item_id: number for number, item_id in enumerate(item_ids)}
+    items = prompts.encode_items(item_ids)
+    unknown = [item_id for item_id, ids in zip(item_ids, items, strict=True) if not ids]
+    if unknown:
+        raise TrainingError(
+            f"the Reasoner knows {len(items) - len(unknown)} of {len(items)} items (not '{unknown[0]}'): it was made "
+            "for another catalogue; train a Reasoner on this one"
+        )
     return Examples(
         texts=prompts.encode_texts(texts),
         users_B=np.array([sampler.users[user] for user in targets[c.USER_ID]]),
         truths_B=np.array([index[item] for item in targets[c.ITEM_ID]]),
-        item_tokens_V=np.array([prompts.item_token(item_id) for item_id in item_ids]),
+        items=items,
     )
 
 
@@ -90,31 +106,36 @@ def draw_batch(
     candidates_BN = np.concatenate([examples.truths_B[rows_B, None], negatives_BN], axis=1)
     order_BN = rng.permuted(np.tile(np.arange(num_candidates), (size, 1)), axis=1)
     shuffled_BN = np.take_along_axis(candidates_BN, order_BN, axis=1)
-    ids_BL, choose_B = prompts.assemble(
-        [examples.texts[row] for row in rows_B], examples.item_tokens_V[shuffled_BN].tolist()
+    layout = prompts.lay_out(
+        [examples.texts[row] for row in rows_B],
+        [[examples.items[item] for item in row] for row in shuffled_BN],
     )
-    choose = torch.from_numpy(choose_B)
-    truth_B = torch.from_numpy(order_BN.argmin(axis=1))
-    return Batch(torch.from_numpy(ids_BL), choose, places(choose, num_candidates), truth_B, shuffled_BN)
+    ids_BL, choose_B, places_BN = map(torch.from_numpy, (layout.ids_BL, layout.choose_B, layout.places_BN))
+    return Batch(ids_BL, choose_B, places_BN, torch.from_numpy(order_BN.argmin(axis=1)), shuffled_BN)
 
 
 def choice_loss(
-    model: ChoiceModel, batch: Batch, lm_weight: float, rng: np.random.Generator
+    model: ChoiceModel, batch: Batch, lm_weight: float, rng: np.random.Generator, loss: Loss = "listwise"
 ) -> tuple[Tensor, dict[str, float]]:
-    """Listwise loss plus the weighted next-token loss of the texts; figures: choice (nats) and accuracy."""
+    """Loss of the choice plus the weighted next-token loss of the texts; figures: choice and accuracy.
+
+    Args:
+        loss: which of `losses`; choices of `grpo` are sampled from the generator.
+    """
     states_BLW = model.states(batch.ids_BL)
     scores_BN = model.choose(batch.ids_BL, states_BLW, batch.choose_B, batch.places_BN)
-    choice = listwise_loss(scores_BN, batch.truth_B)
-    loss = choice
+    choice = _loss_of(loss, scores_BN, batch.truth_B, rng)
+    total = choice
     if lm_weight > 0:
-        loss = loss + lm_weight * next_token_loss(model, states_BLW, batch.ids_BL, batch.choose_B, rng)
+        total = total + lm_weight * next_token_loss(model, states_BLW, batch.ids_BL, batch.choose_B, rng)
     accuracy = (scores_BN.argmax(1) == batch.truth_B).float().mean().item()
-    return loss, {"choice": choice.item(), "accuracy": accuracy}
+    return total, {"choice": choice.item(), "accuracy": accuracy}
 
 
-def listwise_loss(scores_BN: Tensor, truth_B: Tensor) -> Tensor:
-    """Mean negative log-probability of the true item under a softmax over its candidates, in nats."""
-    return F.cross_entropy(scores_BN.float(), truth_B)
+def _loss_of(loss: Loss, scores_BN: Tensor, truth_B: Tensor, rng: np.random.Generator) -> Tensor:
+    if loss == "grpo":
+        return grpo_loss(scores_BN, truth_B, torch.Generator().manual_seed(int(rng.integers(2**31))))
+    return (pointwise_loss if loss == "pointwise" else listwise_loss)(scores_BN, truth_B)
 
 
 def next_token_loss(

@@ -19,9 +19,10 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
-from raconteur.train.choice import draw_batch, encode_examples, listwise_loss
+from raconteur.train.choice import draw_batch, encode_examples
 from raconteur.train.examples import NegativeSampler, training_log
 from raconteur.train.loop import fit
+from raconteur.train.losses import listwise_loss
 from raconteur.train.tune import TEXTS
 
 
@@ -86,6 +87,8 @@ def _student(teacher: ChoiceModel, config: Config) -> ChoiceModel:
         width=settings.width,
         num_heads=settings.num_heads,
         dropout=0.0,
+        inputs=teacher.inputs,
+        head=teacher.head,
     )
     _, _, directions_WW = torch.linalg.svd(table_TW, full_matrices=False)
     with torch.no_grad():

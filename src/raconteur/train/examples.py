@@ -82,21 +82,6 @@ def choices(dataset: Dataset, split: str, negatives: str) -> pl.DataFrame:
     )
 
 
-def takes_before(events: pl.DataFrame, keys: pl.DataFrame) -> list[list[str]]:
-    """Items that each user took before a position, oldest first, repeats in a row written once."""
-    takes = (
-        keys.select(c.USER_ID, pl.col(c.POSITION).alias("limit"))
-        .with_row_index("row")
-        .join(events.filter(c.IS_TARGET).select(c.USER_ID, c.POSITION, c.ITEM_ID), on=c.USER_ID, how="left")
-        .filter(pl.col(c.POSITION) < pl.col("limit"))
-        .sort("row", c.POSITION)
-    )
-    changed = (pl.col(c.ITEM_ID) != pl.col(c.ITEM_ID).shift(1).over("row")).fill_null(True)
-    grouped = takes.filter(changed).group_by("row", maintain_order=True).agg(c.ITEM_ID)
-    found = dict(zip(grouped["row"].to_list(), grouped[c.ITEM_ID].to_list(), strict=True))
-    return [found.get(row, []) for row in range(keys.height)]
-
-
 class NegativeSampler:
     """Draws unseen items in proportion to how often they are taken, without replacement (Gumbel top-k).
 

@@ -1,174 +1,171 @@
-"""GRPO for the rewriting Verbalizer, by TRL; the reward is how well the frozen Reasoner then predicts.
+"""GRPO for the rewriting Verbalizer, by TRL; the reward is how well the frozen Reasoner then predicts (`rewards`).
 
-reward = w * P(the Reasoner picks the item that the user took) + (1 - w) * length plateau. The probability is the
-expected 0/1 accuracy of a Reasoner that samples its choice; it replaces the sampled value because it has the same mean
-and less variance. Candidates are drawn and shuffled anew for every sample, so a text cannot earn by their order.
-Source: "From Logs to Language" (arXiv 2602.20558) for the reward's shape; GRPO: Shao et al., 2024.
+One reward function hands TRL the weighted sum, because dropping a group takes all terms at once: where the Reasoner
+tells no sample of a group from another, every sample gets 0, so that its advantages are exactly zero and the length
+term cannot drive the update alone. Training stops when the writer collapses, and goes back to the best checkpoint.
+What a step samples follows from seed and step alone, so a training killed at any step resumes to the same weights.
+Source: GRPO, Shao et al., 2024 (arXiv 2402.03300); advantage = (reward - mean) / (std + 1e-4) over the group.
 """
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
+import torch
+from accelerate.utils import is_peft_model
 from datasets import Dataset as PromptTable
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from raconteur import columns as c
 from raconteur.config.schema import Config
+from raconteur.errors import DataError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.citations import resolve
 from raconteur.represent.rewrite import RewriteVerbalizer
-from raconteur.represent.template import TemplateVerbalizer
-from raconteur.train.examples import NegativeSampler
+from raconteur.train.collapse import WINDOW, collapsed
 from raconteur.train.loop import Progress
-from raconteur.types import FloatArray, History
+from raconteur.train.rewards import Rewards, Rollouts
 
-Reward = Callable[..., list[float | None]]  # called by TRL with keywords: completions and the columns of the table
-# Our names of what TRL logs.
+Curves = dict[str, list[float]]
+# Our names of what TRL logs: what `Rewards.figures` says under a prefix, and its own figures.
 FIGURES = {
-    "reward": "reward",
-    "accuracy": "rewards/accuracy/mean",
-    "length": "completions/mean_length",
-    "equal_groups": "frac_reward_zero_std",
+    "reward": "texts/reward",
+    "accuracy": "texts/accuracy",
+    "probability": "texts/probability",
+    "gain": "texts/gain",
+    "length": "texts/length",
+    "valid": "texts/valid",
+    "equal_groups": "texts/equal_groups",
+    "distinct": "texts/distinct",
+    "empty": "texts/empty",
+    "num_tokens": "completions/mean_length",
+    "at_limit": "completions/clipped_ratio",
+    "kl": "kl",
 }
 
-MICRO_STEPS = 2  # parts of a step that pass through the model one after another: bounds memory
-DRAWS = 4  # candidate lists over which one text is judged
-PLATEAU = (0.3, 0.7)  # length of the text over that of the template, in tokens, that earns the full reward
-
-
-@dataclass(frozen=True)
-class Rollouts:
-    """What a sample is drawn from: histories, the takes that follow them, and negatives."""
-
-    histories: Sequence[History]
-    targets: pl.DataFrame
-    sampler: NegativeSampler
-    item_ids: tuple[str, ...]
+MICRO_STEPS = 2  # parts of a step that pass through the model one after another, where it is even: bounds memory
+SAVE_EVERY = 5  # steps; at most half of `collapse.WINDOW`, so that there is a checkpoint to go back to
+KEPT = 2  # checkpoints: the newest and the best
 
 
 def train_grpo(
-    verbalizer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
-) -> dict[str, list[float]]:
-    """Trains the Verbalizer in place and returns its curves (`FIGURES`), one value a step."""
+    verbalizer: RewriteVerbalizer,
+    judge: ChoiceReasoner,
+    rollouts: Rollouts,
+    config: Config,
+    checkpoints: Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+) -> Curves:
+    """Trains the Verbalizer in place and returns its curves, a value a step, by the names of `FIGURES`.
+
+    Args:
+        checkpoints: folder of this training alone; where it holds a checkpoint, training goes on from there.
+        options: further settings of TRL's `GRPOConfig`: devices, precision, vLLM.
+
+    Raises:
+        DataError: the rollouts hold no first-time take.
+    """
     settings = config.verbalizer.grpo
-    per_step = settings.prompts_per_step * settings.group_size
-    arguments = GRPOConfig(
-        output_dir=str(checkpoints),
-        max_steps=settings.num_steps,
-        per_device_train_batch_size=per_step // MICRO_STEPS,
-        gradient_accumulation_steps=MICRO_STEPS,
-        num_generations=settings.group_size,
-        max_completion_length=config.verbalizer.max_new_tokens,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=min(5, settings.num_steps),
-        beta=settings.beta,
-        temperature=1.0,
-        seed=config.seed,
-        use_cpu=True,
-        bf16=False,
-        log_level="warning",
-        logging_steps=1,
-        save_steps=10,
-        save_total_limit=1,
-        report_to=[],
-        disable_tqdm=True,
-        remove_unused_columns=False,
-    )
+    if settings.num_steps == 0:
+        return {name: [] for name in FIGURES}
+    if settings.beta > 0 and not is_peft_model(verbalizer.model):
+        _keep_start(verbalizer, checkpoints / "start")
     verbalizer.model.set_attn_implementation("sdpa")  # long prompts: less memory than plain attention
     trainer = GRPOTrainer(
         model=verbalizer.model,
-        reward_funcs=[
-            _accuracy_reward(judge, verbalizer, rollouts, config),
-            _length_reward(judge, verbalizer, rollouts),
-        ],
-        args=arguments,
+        reward_funcs=reward_function(Rewards(judge, rollouts, config), verbalizer, rollouts, settings.group_size),
+        args=GRPOConfig(**{**_arguments(config, checkpoints), **(options or {})}),
         train_dataset=_prompt_table(verbalizer, rollouts, config),
         processing_class=verbalizer.tokenizer,
-        callbacks=[_Lines(settings.num_steps)],
+        callbacks=[_Seeds(), _Lines(settings.num_steps), _Guard(settings.max_kl)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.reward_weights = trainer.reward_weights.new_tensor([settings.accuracy_weight, 1 - settings.accuracy_weight])
     trainer.train(resume_from_checkpoint=_newest(checkpoints))
     verbalizer.model.eval()
-    logged = [_figures(entry) for entry in trainer.state.log_history if "reward" in entry]
-    return {name: [figures[name] for figures in logged] for name in FIGURES}
+    return _curves(trainer.state.log_history)
 
 
-def length_plateau(num_text: FloatArray, num_log: FloatArray) -> FloatArray:
-    """1 where text/log length lies in the plateau, falling in a straight line to 0 at ratios 0 and 1.
+def reward_function(
+    rewards: Rewards, verbalizer: RewriteVerbalizer, rollouts: Rollouts, group_size: int
+) -> Callable[..., list[float | None]]:
+    """What TRL calls each step with completions and the columns of the prompt table, groups one after another."""
 
-    A hand-worked case: 15 tokens for a log of 100 earn .5; 30 to 70 earn 1; 85 earn .5; 100 or more earn 0.
+    def reward(
+        completions: list[str], row: list[int], trainer_state: Any, log_metric: Callable[[str, float], None], **_: Any
+    ) -> list[float | None]:
+        texts = [
+            resolve(completion, verbalizer.shown(rollouts.histories[number]), verbalizer.facts)
+            for completion, number in zip(completions, row, strict=True)
+        ]
+        terms = rewards.terms(texts, row, trainer_state.global_step, completions)
+        for name, value in rewards.figures(terms, texts, group_size).items():
+            log_metric(FIGURES[name], value)
+        equal = np.repeat(rewards.equal_groups(terms, group_size), group_size)
+        return [float(value) for value in np.where(equal, 0.0, rewards.total(terms))]
+
+    return reward
+
+
+def _arguments(config: Config, checkpoints: Path) -> dict[str, Any]:
+    settings = config.verbalizer.grpo
+    num_samples = settings.prompts_per_step * settings.group_size
+    num_parts = math.gcd(num_samples, MICRO_STEPS)
+    return {
+        "output_dir": str(checkpoints),
+        "max_steps": settings.num_steps,
+        "per_device_train_batch_size": num_samples // num_parts,
+        "gradient_accumulation_steps": num_parts,
+        "num_generations": settings.group_size,
+        "max_completion_length": config.verbalizer.max_new_tokens,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup",
+        "warmup_steps": min(5, settings.num_steps),
+        "beta": settings.beta,
+        "temperature": 1.0,
+        "seed": config.seed,
+        "use_cpu": True,
+        "bf16": False,
+        "log_level": "warning",
+        "logging_steps": 1,
+        "save_steps": SAVE_EVERY,
+        "save_total_limit": KEPT,
+        "report_to": [],
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+    }
+
+
+def _keep_start(verbalizer: RewriteVerbalizer, folder: Path) -> None:
+    """Writes the supervised start, from which TRL loads the model that the KL is measured to.
+
+    An adapter needs none: TRL keeps a copy of it, or switches it off.
     """
-    low, high = PLATEAU
-    ratio = num_text / np.maximum(num_log, 1)
-    return np.clip(np.minimum(ratio / low, (1 - ratio) / (1 - high)), 0.0, 1.0)
+    verbalizer.model.save_pretrained(folder)
+    verbalizer.model.config.name_or_path = str(folder)
 
 
 def _prompt_table(verbalizer: RewriteVerbalizer, rollouts: Rollouts, config: Config) -> PromptTable:
-    """Prompts of first-time takes, in the order in which GRPO meets them."""
+    """Prompts of first-time takes, as many as the steps need; where there are fewer they come again."""
     rows = np.flatnonzero(rollouts.targets[c.DISCOVERY].to_numpy())
+    if not len(rows):
+        raise DataError("GRPO learns from first-time takes, and the training log holds none; check data.targets")
     num = config.verbalizer.grpo.num_steps * config.verbalizer.grpo.prompts_per_step
-    chosen = np.random.default_rng([config.seed, 3]).permutation(rows)[: max(num, 1)]
+    chosen = np.resize(np.random.default_rng([config.seed, 3]).permutation(rows), num)
     return PromptTable.from_dict(
         {"prompt": [verbalizer.prompt(rollouts.histories[row]) for row in chosen], "row": chosen.tolist()}
     )
 
 
-def _accuracy_reward(
-    judge: ChoiceReasoner, verbalizer: RewriteVerbalizer, rollouts: Rollouts, config: Config
-) -> Reward:
-    users = np.array([rollouts.sampler.users[user] for user in rollouts.targets[c.USER_ID]])
-    truths = rollouts.targets[c.ITEM_ID].to_list()
+class _Seeds(TrainerCallback):
+    """Draws each step's samples and dropout from (seed, step, process), whatever ran before."""
 
-    def accuracy(completions: list[str], row: list[int], trainer_state: Any, **_: Any) -> list[float | None]:
-        rng = np.random.default_rng([config.seed, 4, trainer_state.global_step])  # the step's own: a resume draws alike
-        texts = _resolved(completions, row, verbalizer, rollouts)
-        total = np.zeros(len(texts))
-        for _draw in range(DRAWS):
-            # One set of negatives a prompt, so that its group is compared on equal terms; orders differ by sample.
-            drawn = {
-                number: rollouts.sampler.draw(users[[number]], config.evaluate.num_candidates - 1, rng)[0]
-                for number in dict.fromkeys(row)
-            }
-            lists = [[truths[number], *(rollouts.item_ids[item] for item in drawn[number])] for number in row]
-            orders = [rng.permutation(len(candidates)) for candidates in lists]
-            shuffled = [[candidates[i] for i in order] for candidates, order in zip(lists, orders, strict=True)]
-            scores = judge.score(texts, shuffled)
-            total += [_softmax(line)[np.argmin(order)] for line, order in zip(scores, orders, strict=True)]
-        return list(total / DRAWS)
-
-    return accuracy
-
-
-def _length_reward(judge: ChoiceReasoner, verbalizer: RewriteVerbalizer, rollouts: Rollouts) -> Reward:
-    log = TemplateVerbalizer(
-        judge.prompts.tokenizer, budget_tokens=judge.prompts.history_tokens, max_events=verbalizer.text.max_events
-    )
-
-    def length(completions: list[str], row: list[int], **_: Any) -> list[float | None]:
-        texts = _resolved(completions, row, verbalizer, rollouts)
-        raw = log.write([rollouts.histories[number] for number in row])
-        return list(length_plateau(_num_tokens(judge, texts), _num_tokens(judge, raw)))
-
-    return length
-
-
-def _resolved(completions: list[str], rows: list[int], verbalizer: RewriteVerbalizer, rollouts: Rollouts) -> list[str]:
-    return [
-        resolve(text, verbalizer.shown(rollouts.histories[number]), verbalizer.facts)
-        for text, number in zip(completions, rows, strict=True)
-    ]
-
-
-def _num_tokens(judge: ChoiceReasoner, texts: Sequence[str]) -> FloatArray:
-    return np.array([len(ids) for ids in judge.prompts.encode_texts(texts)], dtype=np.float64)
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        torch.manual_seed((args.seed * 1_000_003 + state.global_step) * args.world_size + args.process_index)
 
 
 class _Lines(TrainerCallback):
@@ -181,19 +178,52 @@ class _Lines(TrainerCallback):
         self._progress = Progress("grpo", self._num_steps, state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if logs and "reward" in logs:
-            self._progress.step(_figures(logs))
+        if figures := _figures(logs or {}):
+            self._progress.step(figures)
 
 
-def _figures(logs: dict[str, Any]) -> dict[str, float]:
-    return {name: float(logs[logged]) for name, logged in FIGURES.items()}
+class _Guard(TrainerCallback):
+    """Marks the best checkpoint by the reward's newest window; stops a collapse and goes back to that one."""
+
+    def __init__(self, max_kl: float) -> None:
+        self._max_kl = max_kl
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        if not _figures(logs or {}):
+            return
+        curves = _curves(state.log_history)
+        if reason := collapsed(curves, self._max_kl):
+            print(
+                f"grpo stops at step {state.global_step}: {reason}; back to step {state.best_global_step}", flush=True
+            )
+            control.should_training_stop = True
+            control.should_save = False  # so that a restart meets the collapse again, and ends alike
+            args.load_best_model_at_end = True
+        elif control.should_save:
+            reward = float(np.mean(curves["reward"][-WINDOW:]))
+            if state.best_metric is None or reward > state.best_metric:
+                state.best_metric, state.best_global_step = reward, state.global_step
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> Curves:
+    """Figures of the steps in a log; its last entry is of the whole training and has none."""
+    steps = [figures for entry in history if (figures := _figures(entry))]
+    return {name: [figures[name] for figures in steps] for name in steps[0]} if steps else {}
+
+
+def _figures(logs: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(logs[logged]) for name, logged in FIGURES.items() if logged in logs}
 
 
 def _newest(folder: Path) -> str | None:
-    saved = sorted(folder.glob("checkpoint-*"), key=os.path.getmtime)
-    return str(saved[-1]) if saved else None
+    """The newest checkpoint that was written to its end: its state is written last."""
+    whole = [path for path in folder.glob("checkpoint-*") if _readable(path / "trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
-def _softmax(scores: FloatArray) -> FloatArray:
-    powers = np.exp(scores - np.nanmax(scores))
-    return powers / np.nansum(powers)
+def _readable(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return True

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from raconteur.errors import TrainingError
+from raconteur.hardware import autocast
 
 LOG_EVERY_S = 5.0
 CHECKPOINT_EVERY_S = 20.0
@@ -37,7 +38,7 @@ def fit(
     checkpoint: Path,
     fingerprint: str,
 ) -> dict[str, list[float]]:
-    """Minimises `loss_of(step, rng)` with warm-up and a cosine, under bf16 autocast.
+    """Minimises `loss_of(step, rng)` with warm-up and a cosine, in bf16 where the processor has it.
 
     Args:
         loss_of: draws a batch from the generator; returns a scalar loss and figures to log.
@@ -62,7 +63,7 @@ def fit(
         torch.manual_seed(seed * 1_000_003 + step)
         for optimizer, rate in zip(optimizers, rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * _factor(step, num_steps)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast():
             loss, figures = loss_of(step, np.random.default_rng([seed, step]))
         if not torch.isfinite(loss):
             raise TrainingError(f"{name}: the loss is {loss.item()} at step {step}; lower the learning rate")

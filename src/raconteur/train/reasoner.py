@@ -1,12 +1,12 @@
 """Trains the frozen Reasoner: it reads any way of writing a history and is tuned to none.
 
-It starts from the sequential model (same body, its item embeddings as item tokens) and is pretrained on a fixed,
-broad mixture: a quarter raw template logs, the rest drawn from `styles.draw_style`, and the catalogue's own text.
-The objective is the listwise choice plus a small next-token loss. No Verbalizer exists yet when it is trained.
+It starts from the sequential model (same body, its item embeddings as item tokens); one that reads titles alone starts
+from nothing, since it has no item tokens. It is pretrained on a fixed, broad mixture (`mixture`) and the catalogue's
+own text. The objective is the choice plus a small next-token loss. No Verbalizer exists yet when it is trained.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,10 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
-from raconteur.reason.prompts import Prompts
+from raconteur.reason.prompts import LETTERS, Prompts
 from raconteur.represent.citations import VOCABULARY, resolve
 from raconteur.represent.facts import Facts
-from raconteur.represent.mentions import mention, plain
+from raconteur.represent.mentions import expand, mention, plain
 from raconteur.represent.styles import draw_style, written
 from raconteur.represent.template import TemplateVerbalizer, event_text
 from raconteur.represent.tokenizer import train_tokenizer
@@ -56,18 +56,27 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
     histories = histories_of(log, targets, config.text.max_events)
     documents = [_document(item) for item in items.values()]
     facts = facts_of(items, config)
-    tokenizer = _tokenizer(config, histories, facts, documents, rng)
-    prompts = Prompts(tokenizer, history_tokens=config.text.history_tokens)
+    titles = {item_id: item.title for item_id, item in items.items()}
+    tokenizer = _tokenizer(config, histories, facts, documents, titles, rng)
+    prompts = Prompts(
+        tokenizer,
+        history_tokens=config.text.history_tokens,
+        inputs=settings.inputs,
+        head=settings.head,
+        titles=titles,
+    )
     texts = mixture(histories, facts, config, tokenizer, rng)
     sampler = NegativeSampler(log, item_ids)
     examples = encode_examples(texts, targets, prompts, sampler, item_ids)
     torch.manual_seed(config.seed)
-    model = _from_sequential(SequentialRetriever.load(retriever), prompts, config)
+    model = _untrained(prompts, config)
+    if settings.inputs != "text":
+        _start(model, SequentialRetriever.load(retriever), prompts)
     encoded = prompts.encode_texts(documents)
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(examples, prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
-        loss, figures = choice_loss(model, batch, settings.lm_weight, rng)
+        loss, figures = choice_loss(model, batch, settings.lm_weight, rng, settings.loss)
         return loss + settings.lm_weight * _document_loss(model, encoded, prompts.pad_id, rng), figures
 
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "seed")
@@ -94,7 +103,14 @@ def mixture(
     tokenizer: Tokenizer,
     rng: np.random.Generator,
 ) -> list[str]:
-    """One text a history: raw template for a quarter of them, a random style for the rest."""
+    """One text a history, fixed before any Verbalizer is trained.
+
+    A quarter (`TEMPLATE_SHARE`) are raw template logs. The rest are written in a style that `styles.draw_style` draws
+    for each, every setting on its own: takes alone (1/2), events with a value (1/4) or all events (1/4); a repeated
+    item once with its count (2/5), once (2/5) or each time (1/5); nothing (1/2), the category (3/10) or the event as
+    logged (1/5) behind an item; a summary of taste first, last or not at all; the newest 12, 32 or
+    100 items.
+    """
     template = TemplateVerbalizer(
         tokenizer, budget_tokens=config.text.history_tokens, max_events=config.text.max_events
     )
@@ -120,14 +136,22 @@ def _tokenizer(
     histories: Sequence[History],
     facts: Facts,
     documents: Sequence[str],
+    titles: Mapping[str, str],
     rng: np.random.Generator,
 ) -> Tokenizer:
-    """BPE pieces learned from raw events, styles and documents, without the mentions in them."""
+    """BPE pieces learned from raw events, styles and documents, without the mentions in them.
+
+    For a Reasoner that reads titles, these stand where the mentions were. Mentions stay tokens all the same: it reads
+    none, but a Verbalizer shares the tokenizer.
+    """
     sample = histories[:TOKENIZER_TEXTS]
     events = [event_text(event, history.events[-1].event_time) for history in sample for event in history.events]
     styled = [_styled(history, facts, rng) for history in sample]
-    texts = [_without_mentions(text) for text in (*events, *styled, *documents)]
-    named = [*map(mention, facts.categories), *VOCABULARY]
+    whole = (*events, *styled, *documents)
+    reads_titles = config.reasoner.inputs == "text"
+    texts = [f" {expand(text, titles)}" if reads_titles else _without_mentions(text) for text in whole]
+    letters = LETTERS if config.reasoner.head == "letters" else ()
+    named = [*map(mention, facts.categories), *VOCABULARY, *letters]
     return train_tokenizer(texts, named, config.text.vocab_size)
 
 
@@ -135,15 +159,22 @@ def _without_mentions(text: str) -> str:
     return " " + " ".join(word for word in text.split() if not word.startswith("<item:"))
 
 
-def _from_sequential(retriever: SequentialRetriever, prompts: Prompts, config: Config) -> ChoiceModel:
+def _untrained(prompts: Prompts, config: Config) -> ChoiceModel:
+    """A body of the sequential model's shape, whether it starts from that model or not."""
     settings = config.sequential
-    model = ChoiceModel(
+    return ChoiceModel(
         prompts.tokenizer.get_vocab_size(),
         num_layers=settings.num_layers,
         width=settings.width,
         num_heads=settings.num_heads,
         dropout=config.reasoner.dropout,
+        inputs=prompts.inputs,
+        head=prompts.head,
     )
+
+
+def _start(model: ChoiceModel, retriever: SequentialRetriever, prompts: Prompts) -> None:
+    """Copies the sequential model's body, and its item embeddings to the item tokens."""
     body = {
         name: value for name, value in retriever.model.body.state_dict().items() if not name.startswith("embed_tokens")
     }
@@ -151,7 +182,6 @@ def _from_sequential(retriever: SequentialRetriever, prompts: Prompts, config: C
     tokens = [prompts.item_token(item_id) for item_id in retriever.item_ids]
     with torch.no_grad():
         model.body.embed_tokens.weight[tokens] = retriever.model.items_VW
-    return model
 
 
 def _document_loss(

@@ -18,6 +18,7 @@ from raconteur.artifacts import new_folder, write_json
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.histories import history_before
+from raconteur.data.takes import takes_before
 from raconteur.evaluate.arms import NO_COST, ORACLE, Cost, arm_rows, difference_metrics
 from raconteur.evaluate.choice import ALL, DISCOVERY, head_items, score_candidates, slice_masks
 from raconteur.evaluate.metrics import recall_at_1
@@ -31,7 +32,7 @@ from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.markov import Markov
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
 from raconteur.retrieve.sequential import SequentialRetriever
-from raconteur.train.examples import TrainingLog, choices, takes_before, training_log
+from raconteur.train.examples import TrainingLog, choices, training_log
 from raconteur.types import FloatArray, History, Retriever
 
 ARMS, OUTCOMES, METRICS = "arms.parquet", "outcomes.parquet", "metrics.json"
@@ -170,7 +171,8 @@ def _reasoner_arm(reasoner: ChoiceReasoner | OnnxReasoner, texts: Sequence[str],
     began = time.process_time()
     scores_BN = reasoner.score(texts, test.candidates)
     spent_ms = _ms_per_user(began, test)
-    read = _mean_tokens(reasoner.prompts, texts) + len(test.candidates[0]) + 2
+    layout, _ = reasoner.prompts.choices(texts, test.candidates)
+    read = float(layout.places_BN[:, -1].mean()) + 2  # up to the last candidate, and the cue to answer
     return Arm(scores_BN, Cost(tokens_in=read, ms_per_user=spent_ms))
 
 

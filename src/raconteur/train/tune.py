@@ -15,22 +15,28 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceReasoner
-from raconteur.represent.rewrite import RewriteVerbalizer
+from raconteur.represent.load import load_verbalizer
 from raconteur.train.choice import choice_loss, draw_batch, draw_targets, encode_examples, histories_of
 from raconteur.train.examples import NegativeSampler, TrainingLog, training_log
 from raconteur.train.loop import fit
+from raconteur.types import Verbalizer
 
 TEXTS = "texts.parquet"
 
 
 def tune_reasoner(
-    config: Config, data: Path, reasoner: Path, verbalizer: Path, out: Path, checkpoints: Path
+    config: Config, data: Path, reasoner: Path, verbalizer: Path | Verbalizer, out: Path, checkpoints: Path
 ) -> dict[str, float]:
-    """Writes the tuned Reasoner's folder; returns the last loss and accuracy on training batches."""
+    """Writes the tuned Reasoner's folder; returns the last loss and accuracy on training batches.
+
+    Args:
+        verbalizer: any that writes texts, or the folder of a trained one.
+    """
     dataset = load_dataset(data)
     item_ids = tuple(dataset.items["item_id"].to_list())
     log = training_log(dataset)
-    table = written_targets(log, RewriteVerbalizer.load(verbalizer), config)
+    writer = load_verbalizer(verbalizer) if isinstance(verbalizer, Path) else verbalizer
+    table = written_targets(log, writer, config)
     tuned = ChoiceReasoner.load(reasoner)
     sampler = NegativeSampler(log, item_ids)
     examples = encode_examples(table["text"].to_list(), table, tuned.prompts, sampler, item_ids)
@@ -38,7 +44,7 @@ def tune_reasoner(
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(examples, tuned.prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
-        return choice_loss(tuned.model, batch, settings.lm_weight, rng)
+        return choice_loss(tuned.model, batch, settings.lm_weight, rng, settings.loss)
 
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")
     curves = fit(
@@ -58,7 +64,7 @@ def tune_reasoner(
     return {"loss": curves["choice"][-1], "accuracy": curves["accuracy"][-1]}
 
 
-def written_targets(log: TrainingLog, writer: RewriteVerbalizer, config: Config) -> pl.DataFrame:
+def written_targets(log: TrainingLog, writer: Verbalizer, config: Config) -> pl.DataFrame:
     """Training targets with the Verbalizer's text of what came before each."""
     targets = draw_targets(log, config.reasoner.tune_examples, np.random.default_rng([config.seed, 5]))
     texts = writer.write(histories_of(log, targets, config.text.max_events))

@@ -1,19 +1,16 @@
-"""Trains the rewriting Verbalizer: a supervised start on a broad mixture of styles, then GRPO against the Reasoner.
+"""Trains the rewriting Verbalizer: a supervised start on a broad mixture of styles, then the Reasoner's judgement.
 
 The writer starts with the Reasoner's embeddings, so it knows items and words. Supervised, it learns to write any style
-of `represent.styles`, first for short logs and then for longer ones, because citing is learned much faster there; then
-`train.grpo` finds out what helps.
+of `represent.styles` (`start_verbalizer`: what an untuned writer does). Then it learns the styles that the frozen
+Reasoner was measured to read best (`best`: rejection sampling of whole ways of writing), and GRPO goes on from there,
+text by text.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from raconteur.artifacts import new_folder
@@ -21,52 +18,102 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceReasoner
+from raconteur.reason.prompts import same_vocabulary
 from raconteur.represent.facts import Facts
 from raconteur.represent.rewrite import RewriteVerbalizer
-from raconteur.represent.styles import draw_style, written
-from raconteur.represent.tokenizer import encode, for_transformers
-from raconteur.retrieve.sequential import body_config, pad
+from raconteur.represent.styles import draw_style
+from raconteur.represent.tokenizer import for_transformers
+from raconteur.retrieve.sequential import body_config
+from raconteur.train.best import best_styles
 from raconteur.train.choice import draw_targets, histories_of
 from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
-from raconteur.train.grpo import Rollouts, train_grpo
-from raconteur.train.loop import fit
-from raconteur.types import History
+from raconteur.train.grpo import train_grpo
+from raconteur.train.rewards import Rewards, Rollouts
+from raconteur.train.supervise import STAGES, pairs_of, supervise
 
 MAX_EXAMPLES = 12_000
-STAGES = ((0.25, 8), (0.25, 16), (0.5, 64))  # share of the supervised steps, events a log
+CURVES = "curves.json"
+SECTIONS = ("data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")  # of the config: what decides
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A raw log and one way of writing it, in token ids."""
+def start_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
+    """Writes the folder of the supervised writer, which everything else starts from; returns the last loss."""
+    dataset = load_dataset(data)
+    log = training_log(dataset)
+    rng = np.random.default_rng([config.seed, 2])
+    histories = histories_of(log, draw_targets(log, MAX_EXAMPLES, rng), config.text.max_events)
+    writer = _start(ChoiceReasoner.load(reasoner), facts_of(catalogue(dataset), config), config)
+    key = fingerprint(config, *SECTIONS)
+    curves = supervise(
+        writer,
+        [(share, pairs_of(writer, histories, length, lambda: draw_style(rng))) for share, length in STAGES],
+        config.verbalizer,
+        name="verbalizer",
+        num_steps=config.verbalizer.sft_steps,
+        seed=config.seed,
+        checkpoint=checkpoints / f"verbalizer-{key}.pt",
+        key=key,
+    )
+    with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
+        writer.save(folder)
+        (folder / CURVES).write_text(json.dumps(curves))
+    return {"sft_loss": curves["loss"][-1]}
 
-    source: list[int]
-    target: list[int]
 
+def train_verbalizer(
+    config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path, start: Path | None = None
+) -> dict[str, float]:
+    """Writes the Verbalizer's folder; returns the first and last rewards of GRPO.
 
-def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
-    """Writes the Verbalizer's folder; returns the last supervised loss and the first and last rewards of GRPO."""
+    Args:
+        start: folder of the writer to go on from; None: `start_verbalizer` makes one below `checkpoints`.
+    """
+    key = fingerprint(config, *SECTIONS)
+    if start is None:
+        start = checkpoints / f"start-{key}"
+        if not start.exists():
+            start_verbalizer(config, data, reasoner, start, checkpoints)
     dataset = load_dataset(data)
     items = catalogue(dataset)
     log = training_log(dataset)
-    rng = np.random.default_rng([config.seed, 2])
-    targets = draw_targets(log, MAX_EXAMPLES, rng)
+    targets = draw_targets(log, MAX_EXAMPLES, np.random.default_rng([config.seed, 2]))
     histories = histories_of(log, targets, config.text.max_events)
-    judge = ChoiceReasoner.load(reasoner)
-    writer = _start(judge, facts_of(items, config), config)
-    key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")
-    stages = [(share, _pairs(writer, histories, num_events, rng)) for share, num_events in STAGES]
-    curves = _supervise(writer, stages, config, checkpoints / f"verbalizer-{key}.pt", key)
+    writer, judge = RewriteVerbalizer.load(start), ChoiceReasoner.load(reasoner)
+    same_vocabulary(judge.prompts.tokenizer, writer.tokenizer.backend_tokenizer)
     rollouts = Rollouts(histories, targets, NegativeSampler(log, tuple(items)), tuple(items))
+    curves = json.loads((start / CURVES).read_text()) | _write_best(writer, judge, rollouts, config, checkpoints)
     rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{key}")
     with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
         writer.save(folder)
-        (folder / "curves.json").write_text(json.dumps({**curves, **rewards}))
-    return {
-        "sft_loss": curves["loss"][-1],
-        "first_reward": float(np.mean(rewards["reward"][:5])),
-        "last_reward": float(np.mean(rewards["reward"][-5:])),
-    }
+        (folder / CURVES).write_text(json.dumps({**curves, **rewards}))
+    figures = {"first_reward": rewards["reward"][:5], "last_reward": rewards["reward"][-5:]}
+    return {name: float(np.mean(values)) for name, values in figures.items() if values}
+
+
+def _write_best(
+    writer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
+) -> dict[str, list[float]]:
+    """Teaches the writer the styles that the Reasoner reads best; returns their curve."""
+    settings = config.verbalizer
+    if settings.best_steps == 0:
+        return {}
+    rng = np.random.default_rng([config.seed, 6])
+    styles = best_styles(Rewards(judge, rollouts, config), rollouts, writer.facts, config.text, rng)
+    pairs = pairs_of(writer, rollouts.histories, config.text.max_events, lambda: styles[int(rng.integers(len(styles)))])
+    key = fingerprint(config, *SECTIONS)
+    curves = supervise(
+        writer,
+        [(1.0, pairs)],
+        settings.model_copy(
+            update={"learning_rate": settings.learning_rate / 2, "matrix_rate": settings.matrix_rate / 2}
+        ),
+        name="best styles",
+        num_steps=settings.best_steps,
+        seed=config.seed,
+        checkpoint=checkpoints / f"best-{key}.pt",
+        key=key,
+    )
+    return {"best_loss": curves["loss"]}
 
 
 def _start(judge: ChoiceReasoner, facts: Facts, config: Config) -> RewriteVerbalizer:
@@ -85,59 +132,3 @@ def _start(judge: ChoiceReasoner, facts: Facts, config: Config) -> RewriteVerbal
     model.tie_weights()
     tokenizer = for_transformers(judge.prompts.tokenizer)
     return RewriteVerbalizer(model, tokenizer, facts, config.text, max_new_tokens=settings.max_new_tokens)
-
-
-def _pairs(
-    writer: RewriteVerbalizer, histories: Sequence[History], num_events: int, rng: np.random.Generator
-) -> list[Pair]:
-    """Logs of at most so many events, each with one style's text, where that fits what the Verbalizer may write."""
-    cut = [History(history.user_id, history.events[-num_events:]) for history in histories if history.events]
-    prompts = [writer.prompt(history) for history in cut]
-    texts = [written(history.events, draw_style(rng), writer.facts) for history in cut]
-    tokenizer = writer.tokenizer.backend_tokenizer
-    return [
-        Pair(source, [*target, writer.tokenizer.eos_token_id])
-        for source, target in zip(encode(tokenizer, prompts), encode(tokenizer, texts), strict=True)
-        if 0 < len(target) < writer.max_new_tokens
-    ]
-
-
-def _supervise(
-    writer: RewriteVerbalizer,
-    stages: Sequence[tuple[float, list[Pair]]],
-    config: Config,
-    checkpoint: Path,
-    key: str,
-) -> dict[str, list[float]]:
-    settings = config.verbalizer
-    ends = np.cumsum([share for share, _ in stages]) * settings.sft_steps
-
-    def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        stage = min(int(np.searchsorted(ends, step, side="right")), len(stages) - 1)
-        pairs = stages[stage][1]
-        size = settings.sft_batch_size * (len(stages) - stage)
-        batch = [pairs[number] for number in rng.integers(len(pairs), size=size)]
-        return _write_loss(writer.model, batch, writer.tokenizer.pad_token_id), {}
-
-    return fit(
-        writer.model,
-        loss_of,
-        name="verbalizer",
-        num_steps=settings.sft_steps,
-        learning_rate=settings.learning_rate,
-        matrix_rate=settings.matrix_rate,
-        seed=config.seed,
-        checkpoint=checkpoint,
-        fingerprint=key,
-    )
-
-
-def _write_loss(model: Qwen3ForCausalLM, batch: Sequence[Pair], pad_id: int) -> Tensor:
-    """Mean negative log-probability of the written tokens, in nats; the log itself is not learned."""
-    ids_BL, _ = pad([pair.source + pair.target for pair in batch], pad_id)
-    states_BLW = model.model(ids_BL[:, :-1], use_cache=False).last_hidden_state
-    written_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
-    for row, pair in enumerate(batch):
-        written_BL[row, len(pair.source) : len(pair.source) + len(pair.target)] = True
-    written_BL = written_BL[:, 1:]
-    return F.cross_entropy(model.lm_head(states_BLW[written_BL]).float(), ids_BL[:, 1:][written_BL])

@@ -21,7 +21,7 @@ HEAVY = (
     "evidently",
 )
 COMMANDS = (
-    *("data", "features", "train", "evaluate", "pipeline", "serve"),
+    *("data", "features", "train", "llm", "evaluate", "ablate", "pipeline", "serve"),
     *("recommend", "monitor", "doctor", "bench", "demo"),
 )
 ROOT = Path(__file__).parents[3]
@@ -53,7 +53,9 @@ def test_help_loads_nothing_heavy():
         "data",
         "features",
         "train",
+        "llm",
         "evaluate",
+        "ablate",
         "pipeline",
         "serve",
         "recommend",

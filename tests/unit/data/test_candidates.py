@@ -1,15 +1,18 @@
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from raconteur import columns
-from raconteur.data.candidates import draw_candidates, sample_users
+from raconteur.data.candidates import NegativeKind, draw_candidates, sample_users
 from raconteur.data.dataset import CANDIDATES
 from raconteur.data.splits import leave_one_out, order_events
 from raconteur.errors import DataError
+from raconteur.retrieve.popularity import Popularity
 
 
 def catalogue(ids: str, *, gone: str = "") -> pl.DataFrame:
@@ -90,16 +93,97 @@ def test_draw_candidates_catalogue_too_small_for_everyone_fails(make_events: Cal
         draw(events, catalogue("abcde"), 10, "uniform")
 
 
-def test_draw_candidates_second_kind_leaves_the_first_as_it_is(crowd: pl.DataFrame) -> None:
+@pytest.mark.parametrize("kind", ["popularity", "uniform", "retrieved"])
+def test_draw_candidates_other_kinds_leave_one_as_it_is(crowd: pl.DataFrame, kind: NegativeKind) -> None:
     ordered = order_events(crowd, targets=["play"], min_value=None)
     split = leave_one_out(ordered)
-    one, both = (
+    one, all_kinds = (
         draw_candidates(
-            ordered, catalogue("abcdefg"), split, users=split[columns.USER_ID], num_candidates=3, kinds=kinds, seed=0
+            ordered,
+            catalogue("abcdefg"),
+            split,
+            users=split[columns.USER_ID],
+            num_candidates=3,
+            kinds=kinds,
+            seed=0,
+            fit_retriever=Popularity.fit,
         )
-        for kinds in (["uniform"], ["popularity", "uniform"])
+        for kinds in ([kind], ["popularity", "retrieved", "uniform"])
     )
-    assert both.filter(pl.col(columns.NEGATIVES) == "uniform").equals(one)
+    assert all_kinds.filter(pl.col(columns.NEGATIVES) == kind).equals(one)
+
+
+def test_draw_candidates_retriever_sees_training_takes_of_all_and_the_history_of_the_target(
+    make_events: Callable,
+) -> None:
+    rows = [("u", item, second) for second, item in enumerate("abbcd")] + [("v", item, 1) for item in "xy"]
+    events = order_events(make_events([*rows, ("u", "s", 9, "search", None)]), targets=["play"], min_value=None)
+    split = leave_one_out(events)
+    asked: list[list[str]] = []
+
+    @dataclass
+    class Alphabetical:
+        """Ranks the catalogue backwards and remembers what it was given."""
+
+        item_ids: tuple[str, ...]
+        name: str = "alphabetical"
+
+        def score(self, histories: list[list[str]]) -> np.ndarray:
+            asked.extend(histories)
+            return np.tile(np.arange(len(self.item_ids), dtype=np.float32), (len(histories), 1))
+
+    def fit(sequences: list[list[str]], item_ids: list[str]) -> Alphabetical:
+        assert sequences == [["a", "b"], ["x", "y"]]  # u: before the validation target c, the repeated b once
+        assert item_ids == list("abcdsxyz")  # w is gone
+        return Alphabetical(tuple(item_ids))
+
+    lists = draw_candidates(
+        events,
+        catalogue("abcdswxyz", gone="w"),
+        split,
+        users=pl.Series(["u"]),
+        num_candidates=4,
+        kinds=["retrieved"],
+        seed=0,
+        fit_retriever=fit,
+    )
+    assert asked == [["a", "b"], ["a", "b", "c"]]  # before validation, before the test
+    # s was searched for, later than the target; it is touched all the same.
+    assert [set(row) for row in lists[columns.CANDIDATES]] == [set("cxyz"), set("dxyz")]
+
+
+def test_draw_candidates_retrieved_leaves_out_truths_that_the_retriever_misses(make_events: Callable) -> None:
+    # Fan k takes the first 60 - k of sixty items, so that an earlier item is the more popular one.
+    ids = [f"m{place:02}" for place in range(60)]
+    fans = [(f"f{fan:02}", item, second) for fan in range(60) for second, item in enumerate(ids[: 60 - fan])]
+    rows = [
+        *(("in", item, second) for second, item in enumerate(["m00", "m01", "m51"])),
+        *(("out", item, second) for second, item in enumerate(["m00", "m01", "m52"])),
+        *(("gone", item, second) for second, item in enumerate(["m00", "m01", "x"])),
+    ]
+    events = order_events(make_events([*fans, *rows]), targets=["play"], min_value=None)
+    items = pl.DataFrame({columns.ITEM_ID: [*ids, "x"], columns.AVAILABLE: [True] * 60 + [False]})
+    split = leave_one_out(events)
+    lists = draw_candidates(
+        events,
+        items,
+        split,
+        users=pl.Series(["in", "out", "gone"]),
+        num_candidates=4,
+        kinds=["retrieved"],
+        seed=0,
+        fit_retriever=Popularity.fit,
+    )
+    # Untouched before m51 are m02-m50, 49 items; before m52 they are 50; x is not in the catalogue.
+    tests = lists.filter(pl.col(columns.SPLIT) == "test")
+    assert tests.select(columns.USER_ID, columns.ITEM_ID).rows() == [("in", "m51")]
+    # m01 comes second for all three: their validation targets keep their lists.
+    assert sorted(lists.filter(pl.col(columns.SPLIT) == "validation")[columns.USER_ID]) == ["gone", "in", "out"]
+
+
+def test_draw_candidates_retrieved_without_a_retriever_fails(crowd: pl.DataFrame) -> None:
+    with pytest.raises(DataError, match="prepare needs fit_retriever"):
+        draw(crowd, catalogue("abcdefg"), 3, "retrieved")
 
 
 @settings(max_examples=40, deadline=None)

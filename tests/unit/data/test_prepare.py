@@ -10,6 +10,7 @@ from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset, load_quarantine
 from raconteur.data.prepare import prepare
 from raconteur.errors import DataError
+from raconteur.retrieve.popularity import Popularity
 
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -122,6 +123,33 @@ def test_prepare_failure_leaves_the_last_data_set_as_it_was(movielens_folder: Pa
         prepare(configure(movielens_folder), tmp_path / "data", now=NOW)
     assert (tmp_path / "data" / "manifest.json").read_text() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "movielens"]
+
+
+def test_prepare_last_discovery_tests_the_last_film_rated_for_the_first_time(
+    movielens_folder: Path, tmp_path: Path
+) -> None:
+    with (movielens_folder / "ratings.csv").open("a") as file:
+        file.write("1,1,2.0,400\n1,3,2.0,500\n")  # user 1 rates films 1 and 3 again, after 1, 3, 2
+    for target, last in (("last", "3"), ("last_discovery", "2")):
+        prepare(configure(movielens_folder, data={"target": target}), tmp_path / target, now=NOW)
+        dataset = load_dataset(tmp_path / target)
+        tests = dataset.split.filter(pl.col(columns.SPLIT) == "test")
+        assert tests.filter(pl.col(columns.USER_ID) == "1")[columns.ITEM_ID].to_list() == [last]
+        assert dataset.manifest["counts"]["num_discovery_tests"] == (3 if target == "last_discovery" else 2)
+        assert dataset.events[columns.IS_TARGET].sum() == 13  # a repeat stays a take, to learn from
+
+
+def test_prepare_retrieved_negatives_come_from_the_given_model_and_leave_the_others(
+    movielens_folder: Path, tmp_path: Path
+) -> None:
+    for name, kinds in (("one", ["popularity"]), ("both", ["retrieved", "popularity"])):
+        config = configure(movielens_folder, evaluate={"negatives": kinds})
+        prepare(config, tmp_path / name, now=NOW, fit_retriever=Popularity.fit)
+    one, both = (load_dataset(tmp_path / name).candidates for name in ("one", "both"))
+    assert both.filter(pl.col(columns.NEGATIVES) == "popularity").equals(one)
+    # Of four films each user left one.
+    tests = both.filter((pl.col(columns.NEGATIVES) == "retrieved") & (pl.col(columns.SPLIT) == "test"))
+    assert [sorted(row) for row in tests[columns.CANDIDATES]] == [["2", "4"], ["1", "2"], ["3", "4"]]
 
 
 def test_prepare_no_user_with_three_targets_names_the_event_types(movielens_folder: Path, tmp_path: Path) -> None:

@@ -63,6 +63,30 @@ def test_leave_one_out_user_with_two_targets_has_no_row(make_events: Callable) -
     assert leave_one_out(ordered(make_events([("u", "a", 1), ("u", "b", 2)]))).is_empty()
 
 
+def test_leave_one_out_discovery_only_skips_repeats_and_touched_items(make_events: Callable) -> None:
+    rows = [
+        ("u", "a", 1, "play", None),
+        ("u", "b", 2, "play", None),
+        ("u", "a", 3, "play", None),
+        ("u", "s", 4, "impression", None),
+        ("u", "c", 5, "play", None),
+        ("u", "s", 6, "play", None),
+        ("u", "b", 7, "play", None),
+    ]
+    events = ordered(make_events(rows))
+    split = leave_one_out(events, discovery_only=True)
+    # First takes: a, b, c. The play of s is none, since s was shown before; a and b at the end are repeats.
+    # c stands at position 4 behind three takes (a, b, a), b at position 1 behind one.
+    assert split.select(SHORT).rows() == [("validation", "b", 1, True, 1), ("test", "c", 4, True, 3)]
+    assert training_events(events, split)[columns.ITEM_ID].to_list() == ["a"]
+
+
+def test_leave_one_out_discovery_only_needs_three_first_takes(make_events: Callable) -> None:
+    rows = [("u", item, second) for second, item in enumerate("abab")]
+    assert leave_one_out(ordered(make_events(rows)), discovery_only=True).is_empty()
+    assert leave_one_out(ordered(make_events(rows))).height == 2
+
+
 def test_training_events_stop_before_the_validation_target(make_events: Callable) -> None:
     rows = [("u", "a", 1), ("u", "b", 2), ("u", "c", 3), ("v", "d", 1), ("v", "e", 2)]
     events = ordered(make_events(rows))
@@ -98,3 +122,22 @@ def test_leave_one_out_training_never_sees_a_target(rows: list[tuple]) -> None:
     joined = training_events(events, split).join(split, on=columns.USER_ID, suffix="_target")
     assert (joined[columns.POSITION] < joined["position_target"]).all()
     assert (joined[columns.EVENT_TIME] <= joined["event_time_target"]).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(items=st.lists(st.sampled_from("abcde"), max_size=12))
+def test_leave_one_out_discovery_only_targets_are_the_last_two_distinct_items(items: list[str]) -> None:
+    frame = pl.DataFrame(
+        {
+            columns.USER_ID: ["u"] * len(items),
+            columns.ITEM_ID: items,
+            columns.EVENT_TIME: pl.Series(range(len(items)), dtype=pl.Int64).cast(RAW_EVENTS[columns.EVENT_TIME]),
+            columns.EVENT_TYPE: ["play"] * len(items),
+            columns.VALUE: [None] * len(items),
+        },
+        schema_overrides={columns.USER_ID: pl.String, columns.ITEM_ID: pl.String, columns.EVENT_TYPE: pl.String},
+    )
+    split = leave_one_out(ordered(frame), discovery_only=True)
+    distinct = list(dict.fromkeys(items))
+    assert split[columns.ITEM_ID].to_list() == (distinct[-2:] if len(distinct) >= 3 else [])
+    assert split["num_targets"].to_list() == split[columns.POSITION].to_list()  # every event is a take

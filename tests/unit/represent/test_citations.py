@@ -11,9 +11,9 @@ from raconteur.represent.styles import Style, written
 from raconteur.types import Event
 
 
-def test_numbered_log_newest_event_is_number_one(evening):
+def test_numbered_log_newest_event_comes_first_and_is_number_one(evening):
     log = numbered_log(evening.events[-2:], evening.events[-1].event_time)
-    assert log == "0d play 0.4 phone <item:4> <e2> 0d play 44 tv S1E2 <item:1> <e1>"
+    assert log == "0d play 44 tv S1E2 <item:1> <e1> 0d play 0.4 phone <item:4> <e2>"
 
 
 def test_written_repeats_are_cited_each_at_its_own_event(evening, facts):

@@ -38,7 +38,7 @@ def test_save_then_load_writes_the_same(writer, evening, tmp_path):
 
 
 def test_load_folder_without_a_model_says_so(tmp_path):
-    with pytest.raises(ArtifactError, match="tokenizer"):
+    with pytest.raises(ArtifactError, match="no readable Verbalizer"):
         load_verbalizer(tmp_path)
 
 

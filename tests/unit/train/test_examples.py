@@ -2,8 +2,9 @@ import numpy as np
 import polars as pl
 
 from raconteur.data.dataset import load_dataset
+from raconteur.data.takes import takes_before
 from raconteur.train.choice import draw_targets, histories_of
-from raconteur.train.examples import NegativeSampler, catalogue, choices, takes_before, training_log
+from raconteur.train.examples import NegativeSampler, catalogue, choices, training_log
 
 
 def test_training_log_ends_before_every_validation_target(small):

@@ -29,6 +29,7 @@ def trained(small):
                 "num_layers": 1,
                 "num_heads": 2,
                 "sft_steps": 4,
+                "best_steps": 2,
                 "sft_batch_size": 4,
                 "max_new_tokens": 12,
                 "grpo": {"num_steps": 3, "prompts_per_step": 2, "group_size": 2},

@@ -1,0 +1,199 @@
+"""What a text earns: how well the frozen Reasoner chooses after reading it, how long it is, whether it is sound.
+
+reward = w * choice + (1 - w) * length + v * valid, with one of three forms of choice:
+
+- accuracy: whether the Reasoner's first choice is the item that the user took (0/1);
+- probability: the probability of that item. It is the mean accuracy of a Reasoner that samples its choice, so it pays
+  for the same thing with less variance;
+- gain: the item's log-probability after this text, less that after the template's text of the same log, in nats.
+
+Source of the reward's shape: "From Logs to Language" (arXiv 2602.20558), w = .9.
+Axis letters: S samples, D draws of candidates, N candidates, G groups.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from raconteur import columns as c
+from raconteur.config.schema import Config
+from raconteur.reason.choice import ChoiceReasoner
+from raconteur.represent.mentions import mentioned
+from raconteur.represent.template import TemplateVerbalizer
+from raconteur.train.examples import NegativeSampler
+from raconteur.types import Event, FloatArray, History
+
+DRAWS = 4  # candidate lists over which one text is judged
+PLATEAU = (0.3, 0.7)  # length of the text over that of the template, in tokens, that earns the full reward
+MIN_PROBABILITY = 1e-6  # keeps one hopeless list from deciding a mean of logarithms
+EQUAL = 1e-3  # samples of a group whose choice terms lie within this are equal: no sample is better than another
+_REFERENCE = re.compile(r"<e\d+>|<item:[^<>\s]+>")
+
+Terms = dict[str, FloatArray]  # by name; one value a sample
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What a sample is drawn from: histories, the takes that follow them, and negatives."""
+
+    histories: Sequence[History]
+    targets: pl.DataFrame
+    sampler: NegativeSampler
+    item_ids: tuple[str, ...]
+
+
+class Rewards:
+    """Judges texts by the frozen Reasoner, which the text's writer never sees, nor its candidates."""
+
+    def __init__(self, judge: ChoiceReasoner, rollouts: Rollouts, config: Config) -> None:
+        self._judge = judge
+        self._rollouts = rollouts
+        self._config = config
+        self._users = np.array([rollouts.sampler.users[user] for user in rollouts.targets[c.USER_ID]])
+        self._truths = rollouts.targets[c.ITEM_ID].to_list()
+        self._template = TemplateVerbalizer(
+            judge.prompts.tokenizer,
+            budget_tokens=judge.prompts.history_tokens,
+            max_events=config.text.max_events,
+        )
+
+    def terms(
+        self, texts: Sequence[str], rows: Sequence[int], step: int, completions: Sequence[str] | None = None
+    ) -> Terms:
+        """Each term by itself, one value a sample; what is random follows from the seed and the step alone.
+
+        Args:
+            texts: narratives as the Reasoner reads them, citations resolved.
+            rows: for each text the number of its history and target in the rollouts.
+            completions: what the model wrote before resolving; None where a text cannot refer to nothing.
+        """
+        distinct = list(dict.fromkeys(rows))
+        logs = dict(zip(distinct, self._template.write([self._history(row) for row in distinct]), strict=True))
+        return {
+            **self._choice(texts, rows, logs, step),
+            "length": length_plateau(self._num_tokens(texts), self._num_tokens([logs[row] for row in rows])),
+            "valid": self._valid(completions, rows) if completions is not None else np.ones(len(texts)),
+        }
+
+    def total(self, terms: Terms) -> FloatArray:
+        """The weighted sum, one value a sample."""
+        settings = self._config.verbalizer.grpo
+        weight = settings.accuracy_weight
+        choice = weight * terms[settings.reward]
+        return choice + (1 - weight) * terms["length"] + settings.valid_weight * terms["valid"]
+
+    def equal_groups(self, terms: Terms, group_size: int) -> npt.NDArray[np.bool_]:
+        """[G]: groups whose samples the Reasoner cannot tell apart.
+
+        Divided by its spread, as GRPO does, such a group would be driven by the length term alone: it is to be dropped.
+        """
+        return np.ptp(terms[self._config.verbalizer.grpo.reward].reshape(-1, group_size), axis=1) < EQUAL
+
+    def figures(self, terms: Terms, texts: Sequence[str], group_size: int) -> dict[str, float]:
+        """What a step logs: means over its samples, and what `train.collapse` watches."""
+        return {
+            "reward": float(self.total(terms).mean()),
+            **{name: float(values.mean()) for name, values in terms.items()},
+            "equal_groups": float(self.equal_groups(terms, group_size).mean()),
+            "distinct": distinct_share(texts, group_size),
+            "empty": float(np.mean([not text for text in texts])),
+        }
+
+    def _choice(self, texts: Sequence[str], rows: Sequence[int], logs: dict[int, str], step: int) -> Terms:
+        """Accuracy, probability and gain, each a mean over the draws."""
+        seed = self._config.seed
+        # One set of negatives a prompt and draw, so that a group is compared on equal terms; orders differ by sample.
+        lists = {row: self._draw(row, np.random.default_rng([seed, 4, step, row])) for row in logs}
+        orders = np.random.default_rng([seed, 4, step])
+        chosen_SD, logprob_SD = self._judged(texts, [lists[row] for row in rows], orders)
+        _, log_logprob_RD = self._judged(list(logs.values()), list(lists.values()), orders)
+        start = dict(zip(logs, log_logprob_RD.mean(axis=1), strict=True))
+        return {
+            "accuracy": chosen_SD.mean(axis=1),
+            "probability": np.exp(logprob_SD).mean(axis=1),
+            "gain": logprob_SD.mean(axis=1) - np.array([start[row] for row in rows]),
+        }
+
+    def _draw(self, row: int, rng: np.random.Generator) -> list[list[str]]:
+        """Candidate lists [D][N] of a row, the truth first."""
+        num = self._config.evaluate.num_candidates - 1
+        drawn_DN = self._rollouts.sampler.draw(np.repeat(self._users[row], DRAWS), num, rng)
+        ids = self._rollouts.item_ids
+        return [[self._truths[row], *(ids[item] for item in drawn)] for drawn in drawn_DN]
+
+    def _judged(
+        self, texts: Sequence[str], lists: Sequence[Sequence[Sequence[str]]], rng: np.random.Generator
+    ) -> tuple[FloatArray, FloatArray]:
+        """[S, D] each: whether the truth, first in its list, is chosen, and its log-probability.
+
+        The Reasoner reads every list in an order of its own, so no text can earn by the place of the truth.
+        """
+        flat = [candidates for draws in lists for candidates in draws]
+        orders = [rng.permutation(len(candidates)) for candidates in flat]
+        shuffled = [[candidates[i] for i in order] for candidates, order in zip(flat, orders, strict=True)]
+        repeated = [text for text in texts for _ in range(DRAWS)]
+        logprobs = _log_softmax(self._judge.score(repeated, shuffled))
+        places = np.array([int(np.argmin(order)) for order in orders])
+        truth = logprobs[np.arange(len(flat)), places]
+        chosen = logprobs.argmax(axis=1) == places
+        return chosen.reshape(-1, DRAWS).astype(float), np.maximum(truth, np.log(MIN_PROBABILITY)).reshape(-1, DRAWS)
+
+    def _valid(self, completions: Sequence[str], rows: Sequence[int]) -> FloatArray:
+        max_events = self._config.text.max_events
+        pairs = zip(completions, rows, strict=True)
+        return np.array([valid_share(text, self._history(row).events[-max_events:]) for text, row in pairs])
+
+    def _history(self, row: int) -> History:
+        return self._rollouts.histories[row]
+
+    def _num_tokens(self, texts: Sequence[str]) -> FloatArray:
+        return np.array([len(ids) for ids in self._judge.prompts.encode_texts(texts)], dtype=np.float64)
+
+
+def length_plateau(num_text: FloatArray, num_log: FloatArray) -> FloatArray:
+    """1 where text/log length lies in the plateau, falling in a straight line to 0 at ratios 0 and 1.
+
+    A hand-worked case: 15 tokens for a log of 100 earn .5; 30 to 70 earn 1; 85 earn .5; 100 or more earn 0.
+    """
+    low, high = PLATEAU
+    ratio = num_text / np.maximum(num_log, 1)
+    return np.clip(np.minimum(ratio / low, (1 - ratio) / (1 - high)), 0.0, 1.0)
+
+
+def valid_share(completion: str, events: Sequence[Event]) -> float:
+    """Share of a completion's citations and mentions that stand for something; 1 where it refers to nothing.
+
+    A citation stands for an event that was shown and not cited before, a mention for an item of the shown log; what
+    does not is what `citations.resolve` drops.
+    """
+    items = {event.item_id for event in events}
+    words = _REFERENCE.findall(completion)
+    sound, seen = 0, set()
+    for word in words:
+        if word.startswith("<item:"):
+            sound += mentioned(word)[0] in items
+        else:
+            number = int(word[2:-1])
+            sound += 1 <= number <= len(events) and number not in seen
+            seen.add(number)
+    return sound / len(words) if words else 1.0
+
+
+def distinct_share(texts: Sequence[str], group_size: int) -> float:
+    """How many of the other samples of a group differ, mean over groups: 0 where each group wrote one text, else to 1.
+
+    A hand-worked case: groups (a, a, b) and (c, c, c) have 1/2 and 0, so .25.
+    """
+    groups = [texts[start : start + group_size] for start in range(0, len(texts), group_size)]
+    return float(np.mean([(len(set(group)) - 1) / (group_size - 1) for group in groups]))
+
+
+def _log_softmax(scores_SN: FloatArray) -> FloatArray:
+    """Log-probabilities of each row, float64; a candidate that the Reasoner does not know loses to any other."""
+    known_SN = np.nan_to_num(scores_SN.astype(np.float64), nan=-1e30)
+    shifted_SN = known_SN - known_SN.max(axis=1, keepdims=True)
+    return shifted_SN - np.log(np.exp(shifted_SN).sum(axis=1, keepdims=True))

@@ -1,0 +1,71 @@
+"""Which styles are kept, judged by a scripted Reasoner that is helped by one thing only."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from raconteur import columns as c
+from raconteur.config.schema import Config
+from raconteur.reason.prompts import Prompts
+from raconteur.represent.citations import VOCABULARY
+from raconteur.represent.facts import Facts
+from raconteur.represent.mentions import mention, mentioned
+from raconteur.represent.tokenizer import train_tokenizer
+from raconteur.train.best import KEPT_SHARE, NUM_STYLES, best_styles
+from raconteur.train.examples import NegativeSampler, TrainingLog
+from raconteur.train.rewards import Rewards, Rollouts
+from raconteur.types import Event, History
+
+ITEMS = tuple("abcdefgh")
+START = datetime(2024, 1, 1, tzinfo=UTC)
+CONFIG = Config.model_validate({"data": {"min_value": 10}, "evaluate": {"num_candidates": 3}})
+
+
+class Helped:
+    """A Reasoner that is surer of the truth, item h, the fewer of the accidental plays (item b) it reads."""
+
+    def __init__(self):
+        tokenizer = train_tokenizer(["0d play 50"] * 9, [*map(mention, ITEMS), *VOCABULARY], 280)
+        self.prompts = Prompts(tokenizer, history_tokens=96)
+
+    def score(self, texts, candidates):
+        sure = [3.0 - mentioned(text).count("b") for text in texts]
+        return np.array([[s if item == "h" else 0.0 for item in row] for s, row in zip(sure, candidates, strict=True)])
+
+
+@pytest.fixture(scope="module")
+def rollouts():
+    def past(user):
+        plays = [("a", 50.0), ("b", 2.0), ("c", 40.0), ("b", 1.0)]
+        return History(
+            user, tuple(Event(item, START + timedelta(hours=n), "play", value) for n, (item, value) in enumerate(plays))
+        )
+
+    users = ["u", "v", "w"]
+    events = pl.DataFrame(
+        [(user, item) for user in users for item in "abch"], schema=[c.USER_ID, c.ITEM_ID], orient="row"
+    )
+    targets = pl.DataFrame({c.USER_ID: users, c.ITEM_ID: ["h"] * 3, c.DISCOVERY: [True, True, False]})
+    log = TrainingLog(events, targets, [], [])
+    return Rollouts([past(user) for user in users], targets, NegativeSampler(log, ITEMS), ITEMS)
+
+
+@pytest.fixture
+def facts():
+    return Facts(dict.fromkeys(ITEMS, ("drama",)), CONFIG.data)
+
+
+def test_best_styles_leave_out_what_hinders_the_reasoner(rollouts, facts):
+    rewards = Rewards(Helped(), rollouts, CONFIG)
+    styles = best_styles(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(0))
+    assert len(styles) == KEPT_SHARE * NUM_STYLES == 4
+    assert {style.keep for style in styles} == {"takes"}
+
+
+def test_best_styles_are_distinct_and_drawn_alike_from_the_same_seed(rollouts, facts):
+    rewards = Rewards(Helped(), rollouts, CONFIG)
+    first, again = (best_styles(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(3)) for _ in range(2))
+    assert first == again
+    assert len(set(first)) == len(first)
