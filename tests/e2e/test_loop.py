@@ -50,6 +50,7 @@ tune_examples = 64
 
 [verbalizer]
 sft_steps = 6
+best_steps = 0
 sft_batch_size = 4
 max_new_tokens = 16
 
@@ -105,11 +106,12 @@ def loop(tmp_path_factory):
 def raconteur(folder, *arguments):
     command = [sys.executable, "-m", "raconteur.cli.main", *arguments, "--config", str(folder / "loop.toml")]
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=environment)
     assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
     return done.stdout
 
 
+@pytest.mark.timeout(1500)  # two whole trainings and a service, on whatever machine
 def test_loop_from_log_to_swapped_model(loop):
     folder, ports = loop
     run, address = folder / "run", f"http://127.0.0.1:{ports['port']}"

@@ -19,6 +19,7 @@ SMALL = {
     "reasoner": {"num_steps": 60, "batch_size": 16, "tune_steps": 20, "tune_examples": 200},
     "verbalizer": {
         "sft_steps": 3,
+        "best_steps": 0,
         "sft_batch_size": 4,
         "max_new_tokens": 16,
         "grpo": {"num_steps": 2, "prompts_per_step": 2, "group_size": 2},

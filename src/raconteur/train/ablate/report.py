@@ -33,6 +33,7 @@ from raconteur.train.ablate.results import (
 
 REPORT, HABITS = "report.md", "habits.md"
 BEST = "best baseline"
+RAW = "template"
 NO_FIGURE = "–"
 # What the table is there to show; an arm that was not run leaves its line out.
 COMPARED = (
@@ -301,7 +302,8 @@ def _habits(found: Sequence[Results]) -> str:
         for title, texts in _facts_of_texts(results).items():
             name = f"{results.data}: {title}"
             rates[name] = {habit: Rate(value, DEFINITIONS[habit]) for habit, value in texts[0]["habits"].items()}
-            examples[name] = [Pair(**pair) for pair in texts[0]["examples"]]
+            if title.partition(" ")[0] != RAW:  # its text is the log itself
+                examples[name] = [Pair(**pair) for pair in texts[0]["examples"]]
     return page(rates, examples)
 
 
