@@ -20,5 +20,5 @@ def test_load_verbalizer_of_a_folder_without_a_kind_is_refused(tmp_path, about):
 
 def test_load_verbalizer_of_an_unknown_kind_names_the_known_ones(tmp_path):
     (tmp_path / "verbalizer.json").write_text(json.dumps({"kind": "poem"}))
-    with pytest.raises(ArtifactError, match="kind 'poem'; known kinds: action, rewrite"):
+    with pytest.raises(ArtifactError, match="kind 'poem'; known kinds: action, llm, rewrite"):
         load_verbalizer(tmp_path)
