@@ -7,7 +7,6 @@ then written oldest first. Trained by `train.action`. Source: the action-based a
 W width, T tokens.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +15,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from raconteur.config.schema import DataConfig, TextConfig
+from raconteur.config.schema import TextConfig
 from raconteur.errors import ArtifactError
 from raconteur.hardware import autocast
 from raconteur.represent.citations import CATEGORY, DROP, KEEP, MAX_CITED, RAW, citation, cited, numbered_log, resolve
 from raconteur.represent.facts import Facts
-from raconteur.represent.tokenizer import encode, for_transformers, load_tokenizer
+from raconteur.represent.folder import Writer, load_writer, save_writer
+from raconteur.represent.template import newest_within
+from raconteur.represent.tokenizer import encode
 from raconteur.retrieve.sequential import pad
 from raconteur.types import Event, History
 
@@ -95,7 +96,7 @@ class ActionVerbalizer:
         lines = [self._lines(self.shown(history), decided) for history, decided in zip(histories, actions, strict=True)]
         flat = [line for group in lines for line in group]
         counts = iter(len(ids) for ids in encode(self.tokenizer.backend_tokenizer, flat))
-        return [_newest_within(group, [next(counts) for _ in group], self.max_new_tokens) for group in lines]
+        return [newest_within(group, [next(counts) for _ in group], self.max_new_tokens) for group in lines]
 
     def write(self, histories: Sequence[History]) -> list[str]:
         # Logs of like length share a batch, so that little of it is padding.
@@ -123,19 +124,8 @@ class ActionVerbalizer:
         return [resolve(f"{cited(row, num_events)} {action}", events, self.facts) for row, action in kept]
 
     def save(self, folder: Path) -> None:
-        self.model.save_pretrained(folder)
-        self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-        (folder / "verbalizer.json").write_text(
-            json.dumps(
-                {
-                    "kind": "action",
-                    "text": self.text.model_dump(),
-                    "max_new_tokens": self.max_new_tokens,
-                    "data": self.facts.data.model_dump(),
-                    "categories": {item_id: list(names) for item_id, names in self.facts.categories.items()},
-                }
-            )
-        )
+        writer = Writer(self.model, self.tokenizer, self.facts, self.text, self.max_new_tokens)
+        save_writer(writer, folder, kind="action")
 
     @classmethod
     def load(cls, folder: Path) -> "ActionVerbalizer":
@@ -143,15 +133,8 @@ class ActionVerbalizer:
         Raises:
             ArtifactError: the folder holds no Verbalizer.
         """
-        tokenizer = for_transformers(load_tokenizer(folder))
-        try:
-            about = json.loads((folder / "verbalizer.json").read_text())
-            model = Qwen3ForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
-        facts = Facts(about["categories"], DataConfig.model_validate(about["data"]))
-        text = TextConfig.model_validate(about["text"])
-        return cls(model, tokenizer, facts, text, max_new_tokens=about["max_new_tokens"])
+        saved = load_writer(folder)
+        return cls(saved.model, saved.tokenizer, saved.facts, saved.text, max_new_tokens=saved.max_new_tokens)
 
 
 def _token(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
@@ -159,11 +142,3 @@ def _token(tokenizer: PreTrainedTokenizerFast, name: str) -> int:
     if number is None:
         raise ArtifactError(f"the tokenizer has no token {name}; train the Reasoner that it belongs to anew")
     return int(number)
-
-
-def _newest_within(lines: Sequence[str], num_tokens: Sequence[int], budget_tokens: int) -> str:
-    first, used = len(lines), 0
-    while first > 0 and used + num_tokens[first - 1] <= budget_tokens:
-        first -= 1
-        used += num_tokens[first]
-    return " ".join(lines[first:])

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from raconteur.config.schema import Config, DataConfig, TextConfig
+from raconteur.config.schema import Config, TextConfig
 from raconteur.errors import ArtifactError
 from raconteur.represent.citations import CATEGORY, COUNT, RAW, TASTE, cited, resolve
 from raconteur.represent.facts import Facts
+from raconteur.represent.folder import ABOUT, describe, described
 from raconteur.represent.mentions import expand
 from raconteur.represent.pretrained import (
     CausalLM,
@@ -32,7 +33,6 @@ from raconteur.represent.template import event_text
 from raconteur.types import Event, History, Item
 
 KIND = "llm"
-ABOUT = "verbalizer.json"
 GENERATE_BATCH = 32
 MAX_CATEGORIES = 4  # of an item in the numbered log
 
@@ -152,13 +152,9 @@ class LlmVerbalizer:
         """Writes the adapter and what is needed to ask again; the base is named and not copied."""
         save_adapter(self.model, folder)
         about = {
-            "kind": KIND,
+            **describe(self.facts, self.text, kind=KIND, max_new_tokens=self.max_new_tokens),
             "base": self._base,
-            "text": self.text.model_dump(),
-            "max_new_tokens": self.max_new_tokens,
             "max_prompt_tokens": self._max_prompt_tokens,
-            "data": self.facts.data.model_dump(),
-            "categories": {item_id: list(names) for item_id, names in self.facts.categories.items()},
             "titles": dict(self._titles),
         }
         (folder / ABOUT).write_text(json.dumps(about))
@@ -171,9 +167,8 @@ class LlmVerbalizer:
         """
         try:
             about = json.loads((folder / ABOUT).read_text())
-            facts = Facts(about["categories"], DataConfig.model_validate(about["data"]))
-            text, titles = TextConfig.model_validate(about["text"]), dict(about["titles"])
-            base = str(about["base"])
+            facts, text = described(about)
+            titles, base = dict(about["titles"]), str(about["base"])
             limits = {name: int(about[name]) for name in ("max_new_tokens", "max_prompt_tokens")}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from raconteur.errors import ArtifactError
 from raconteur.represent.action import ActionVerbalizer
+from raconteur.represent.folder import ABOUT
 from raconteur.represent.rewrite import RewriteVerbalizer
 from raconteur.types import Verbalizer
 
@@ -17,7 +18,7 @@ def load_verbalizer(folder: Path) -> Verbalizer:
         ArtifactError: the folder holds no Verbalizer, or one of an unknown kind.
     """
     try:
-        kind = json.loads((folder / "verbalizer.json").read_text())["kind"]
+        kind = json.loads((folder / ABOUT).read_text())["kind"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
     if kind == "llm":

@@ -4,19 +4,18 @@ Its prompt is the newest events, numbered (`citations`), then `<write>`; it cite
 Trained by `train.verbalizer`.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from raconteur.config.schema import DataConfig, TextConfig
-from raconteur.errors import ArtifactError
+from raconteur.config.schema import TextConfig
 from raconteur.hardware import autocast
 from raconteur.represent.citations import numbered_log, resolve
 from raconteur.represent.facts import Facts
-from raconteur.represent.tokenizer import WRITE, for_transformers, load_tokenizer
+from raconteur.represent.folder import Writer, load_writer, save_writer
+from raconteur.represent.tokenizer import WRITE
 from raconteur.types import Event, History
 
 GENERATE_BATCH = 128
@@ -78,19 +77,8 @@ class RewriteVerbalizer:
         return self.tokenizer.batch_decode(written, skip_special_tokens=True)
 
     def save(self, folder: Path) -> None:
-        self.model.save_pretrained(folder)
-        self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-        (folder / "verbalizer.json").write_text(
-            json.dumps(
-                {
-                    "kind": "rewrite",
-                    "text": self.text.model_dump(),
-                    "max_new_tokens": self.max_new_tokens,
-                    "data": self.facts.data.model_dump(),
-                    "categories": {item_id: list(names) for item_id, names in self.facts.categories.items()},
-                }
-            )
-        )
+        writer = Writer(self.model, self.tokenizer, self.facts, self.text, self.max_new_tokens)
+        save_writer(writer, folder, kind="rewrite")
 
     @classmethod
     def load(cls, folder: Path) -> "RewriteVerbalizer":
@@ -98,12 +86,5 @@ class RewriteVerbalizer:
         Raises:
             ArtifactError: the folder holds no Verbalizer.
         """
-        tokenizer = for_transformers(load_tokenizer(folder))
-        try:
-            about = json.loads((folder / "verbalizer.json").read_text())
-            model = Qwen3ForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-        except (OSError, ValueError, KeyError) as error:
-            raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
-        facts = Facts(about["categories"], DataConfig.model_validate(about["data"]))
-        text = TextConfig.model_validate(about["text"])
-        return cls(model, tokenizer, facts, text, max_new_tokens=about["max_new_tokens"])
+        saved = load_writer(folder)
+        return cls(saved.model, saved.tokenizer, saved.facts, saved.text, max_new_tokens=saved.max_new_tokens)

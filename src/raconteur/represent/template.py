@@ -44,7 +44,7 @@ class TemplateVerbalizer:
         lines = [_lines(history, self._max_events) for history in histories]
         flat = [line for group in lines for line in group]
         counts = iter(len(ids) for ids in encode(self._tokenizer, flat))
-        return [_newest_within(group, [next(counts) for _ in group], self._budget_tokens) for group in lines]
+        return [newest_within(group, [next(counts) for _ in group], self._budget_tokens) for group in lines]
 
 
 def _lines(history: History, max_events: int) -> list[str]:
@@ -52,7 +52,8 @@ def _lines(history: History, max_events: int) -> list[str]:
     return [event_text(event, events[-1].event_time) for event in events]
 
 
-def _newest_within(lines: Sequence[str], num_tokens: Sequence[int], budget_tokens: int) -> str:
+def newest_within(lines: Sequence[str], num_tokens: Sequence[int], budget_tokens: int) -> str:
+    """The last lines whose tokens fit the budget, in one line."""
     start, left = len(lines), budget_tokens
     while start > 0 and num_tokens[start - 1] <= left:
         start -= 1

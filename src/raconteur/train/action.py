@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from raconteur import columns as c
 from raconteur.artifacts import new_folder
 from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
@@ -35,14 +34,12 @@ from raconteur.represent.facts import Facts
 from raconteur.represent.styles import draw_style, written
 from raconteur.represent.tokenizer import for_transformers
 from raconteur.retrieve.sequential import body_config
-from raconteur.train.choice import draw_targets, histories_of
-from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
+from raconteur.train.examples import catalogue, facts_of, training_log
 from raconteur.train.loop import fit
-from raconteur.train.rewards import Rewards, Rollouts
-from raconteur.train.verbalizer import MAX_EXAMPLES, SECTIONS
+from raconteur.train.losses import advantages
+from raconteur.train.rewards import Rewards, Rollouts, draw_rollouts
+from raconteur.train.verbalizer import SECTIONS
 from raconteur.types import History
-
-SPREAD_FLOOR = 1e-4  # added to a group's spread; TRL's value
 
 
 @dataclass(frozen=True)
@@ -74,13 +71,10 @@ def train_action(config: Config, data: Path, reasoner: Path, out: Path, checkpoi
     """
     dataset = load_dataset(data)
     items = catalogue(dataset)
-    log = training_log(dataset)
-    targets = draw_targets(log, MAX_EXAMPLES, np.random.default_rng([config.seed, 2]))
-    histories = histories_of(log, targets, config.text.max_events)
-    rollouts = Rollouts(histories, targets, NegativeSampler(log, tuple(items)), tuple(items))
+    rollouts = draw_rollouts(training_log(dataset), tuple(items), config)
     judge = ChoiceReasoner.load(reasoner)
     verbalizer = start(judge, facts_of(items, config), config)
-    imitated = _imitate(verbalizer, [history for history in histories if history.events], config, checkpoints)
+    imitated = _imitate(verbalizer, [history for history in rollouts.histories if history.events], config, checkpoints)
     curves = {"start_loss": imitated["loss"], **_reinforce(verbalizer, judge, rollouts, config, checkpoints)}
     with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
         verbalizer.save(folder)
@@ -129,9 +123,7 @@ def group_advantages(rewards_PG: Tensor, equal_P: Tensor) -> Tensor:
 
     A hand-worked case: rewards 1, 0, 0, 1 have mean .5 and deviation sqrt(1/3), so they give .866, -.866, -.866, .866.
     """
-    centred_PG = rewards_PG - rewards_PG.mean(1, keepdim=True)
-    spread_P1 = rewards_PG.std(1, keepdim=True)
-    return (centred_PG / (spread_P1 + SPREAD_FLOOR)).masked_fill(equal_P[:, None], 0.0)
+    return advantages(rewards_PG).masked_fill(equal_P[:, None], 0.0)
 
 
 def policy_loss(samples: Samples, advantages_PG: Tensor, entropy_weight: float) -> tuple[Tensor, Tensor]:
@@ -198,7 +190,9 @@ def _reinforce(
 ) -> dict[str, list[float]]:
     settings = config.verbalizer.action
     rewards = Rewards(judge, rollouts, config)
-    known = _discoveries(rollouts)
+    known = rollouts.discoveries()
+    if not len(known):
+        raise TrainingError("no first-time take of the training log has an event before it; there is nothing to decide")
     num_prompts = min(settings.prompts_per_step, len(known))
 
     def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -229,15 +223,6 @@ def _reinforce(
         checkpoint=checkpoints / f"action-{key}.pt",
         fingerprint=key,
     )
-
-
-def _discoveries(rollouts: Rollouts) -> list[int]:
-    """Rows of first-time takes that something happened before."""
-    discovery = rollouts.targets[c.DISCOVERY].to_list()
-    rows = [row for row, history in enumerate(rollouts.histories) if discovery[row] and history.events]
-    if not rows:
-        raise TrainingError("no first-time take of the training log has an event before it; there is nothing to decide")
-    return rows
 
 
 def _share_kept(samples: Samples) -> float:

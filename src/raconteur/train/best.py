@@ -7,7 +7,6 @@ from dataclasses import asdict
 
 import numpy as np
 
-from raconteur import columns as c
 from raconteur.config.schema import TextConfig
 from raconteur.represent.citations import resolve
 from raconteur.represent.facts import Facts
@@ -24,7 +23,7 @@ def best_styles(
 ) -> list[Style]:
     """The best eighth of the styles drawn from the mixture by mean reward on the same logs, best first."""
     styles = _distinct(rng)
-    rows = _some_discoveries(rollouts, rng)
+    rows = [int(row) for row in rng.permutation(rollouts.discoveries())[:NUM_LOGS]]
     earned = [_mean_reward(style, rows, rewards, rollouts, facts, text) for style in styles]
     best = np.argsort(earned)[::-1][: max(1, round(KEPT_SHARE * len(styles)))]
     for number in best:
@@ -39,13 +38,6 @@ def _distinct(rng: np.random.Generator) -> list[Style]:
     while len(found) < NUM_STYLES:
         found[draw_style(rng)] = None
     return list(found)
-
-
-def _some_discoveries(rollouts: Rollouts, rng: np.random.Generator) -> list[int]:
-    """Rows of first-time takes that something happened before."""
-    known = np.array([bool(history.events) for history in rollouts.histories])
-    rows = np.flatnonzero(known & rollouts.targets[c.DISCOVERY].to_numpy())
-    return [int(row) for row in rng.permutation(rows)[:NUM_LOGS]]
 
 
 def _mean_reward(

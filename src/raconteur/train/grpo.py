@@ -85,9 +85,15 @@ def train_grpo(
         callbacks=[_Seeds(), _Lines(settings.num_steps), _Guard(settings.max_kl)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=_newest(checkpoints))
+    trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
     verbalizer.model.eval()
     return _curves(trainer.state.log_history)
+
+
+def first_and_last(curves: Curves) -> dict[str, float]:
+    """Mean rewards of the first and of the last five steps; nothing of a training without steps."""
+    figures = {"first_reward": curves["reward"][:5], "last_reward": curves["reward"][-5:]}
+    return {name: float(np.mean(values)) for name, values in figures.items() if values}
 
 
 def reward_function(
@@ -215,7 +221,7 @@ def _figures(logs: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(logs[logged]) for name, logged in FIGURES.items() if logged in logs}
 
 
-def _newest(folder: Path) -> str | None:
+def newest_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end: its state is written last."""
     whole = [path for path in folder.glob("checkpoint-*") if _readable(path / "trainer_state.json")]
     return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None

@@ -6,7 +6,6 @@ function (docs/production.md). Axis letters: B examples, L positions, N candidat
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,12 +31,11 @@ from raconteur.represent.llm import LlmVerbalizer
 from raconteur.represent.pretrained import CausalLM, adapter_of, with_lora
 from raconteur.train.choice import draw_targets, histories_of
 from raconteur.train.examples import NegativeSampler, TrainingLog, catalogue, facts_of, training_log
-from raconteur.train.grpo import train_grpo
+from raconteur.train.grpo import first_and_last, newest_checkpoint, train_grpo
 from raconteur.train.losses import grpo_loss, listwise_loss
-from raconteur.train.rewards import Rollouts
+from raconteur.train.rewards import draw_rollouts
 from raconteur.train.tune import TEXTS
 
-MAX_EXAMPLES = 12_000
 CURVES = "curves.json"
 SECTIONS = ("data", "world", "evaluate", "text", "verbalizer", "llm", "seed")  # of the config: what decides
 SAVE_STEPS = 10
@@ -68,20 +66,17 @@ def train_llm_verbalizer(
     """
     dataset = load_dataset(data)
     items, log = catalogue(dataset), training_log(dataset)
-    targets = draw_targets(log, MAX_EXAMPLES, np.random.default_rng([config.seed, 2]))
-    histories = histories_of(log, targets, config.text.max_events)
     _base(config)
     adapter = adapter_of(start) if start else None
     writer: Any = LlmVerbalizer.zero_shot(config, items, facts_of(items, config), adapter)
     if adapter is None:
         writer.model = with_lora(writer.model, config.llm, seed=config.seed)
-    rollouts = Rollouts(histories, targets, NegativeSampler(log, tuple(items)), tuple(items))
+    rollouts = draw_rollouts(log, tuple(items), config)
     folder = checkpoints / f"llm-grpo-{fingerprint(config, *SECTIONS)}"
     judge: Any = LetterReasoner.load(reasoner)
     rewards = train_grpo(writer, judge, rollouts, config, folder, options=grpo_options(config))
     _publish(out, "verbalizer", config, writer.save, {CURVES: json.dumps(rewards)})
-    figures = {"first_reward": rewards["reward"][:5], "last_reward": rewards["reward"][-5:]}
-    return {name: float(np.mean(values)) for name, values in figures.items() if values}
+    return first_and_last(rewards)
 
 
 def tune_llm_reasoner(
@@ -131,7 +126,7 @@ def tune_llm_reasoner(
         train_dataset=lists,
         data_collator=_Collator(tuned.prompts),
     )
-    trainer.train(resume_from_checkpoint=_newest(Path(str(trainer.args.output_dir))))
+    trainer.train(resume_from_checkpoint=newest_checkpoint(Path(str(trainer.args.output_dir))))
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     texts = {CURVES: json.dumps({"loss": losses})}
     _publish(out, "reasoner", config, tuned.save, texts, {TEXTS: table})
@@ -314,8 +309,3 @@ def _base(config: Config) -> str:
     if config.llm.base is None:
         raise ConfigError("llm.base is not set: name the folder or id of a Hugging Face causal language model")
     return config.llm.base
-
-
-def _newest(folder: Path) -> str | None:
-    saved = sorted(folder.glob("checkpoint-*"), key=os.path.getmtime)
-    return str(saved[-1]) if saved else None

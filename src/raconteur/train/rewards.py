@@ -24,9 +24,11 @@ from raconteur.config.schema import Config
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.mentions import mentioned
 from raconteur.represent.template import TemplateVerbalizer
-from raconteur.train.examples import NegativeSampler
+from raconteur.train.choice import draw_targets, histories_of
+from raconteur.train.examples import NegativeSampler, TrainingLog
 from raconteur.types import Event, FloatArray, History
 
+MAX_EXAMPLES = 12_000  # takes that a Verbalizer learns from
 DRAWS = 4  # candidate lists over which one text is judged
 PLATEAU = (0.3, 0.7)  # length of the text over that of the template, in tokens, that earns the full reward
 MIN_PROBABILITY = 1e-6  # keeps one hopeless list from deciding a mean of logarithms
@@ -44,6 +46,18 @@ class Rollouts:
     targets: pl.DataFrame
     sampler: NegativeSampler
     item_ids: tuple[str, ...]
+
+    def discoveries(self) -> npt.NDArray[np.int64]:
+        """Rows of first-time takes that something happened before."""
+        known = np.array([bool(history.events) for history in self.histories], dtype=bool)
+        return np.flatnonzero(known & self.targets[c.DISCOVERY].to_numpy())
+
+
+def draw_rollouts(log: TrainingLog, item_ids: tuple[str, ...], config: Config) -> Rollouts:
+    """At most `MAX_EXAMPLES` takes of the training log; the same ones for every Verbalizer of a config and seed."""
+    targets = draw_targets(log, MAX_EXAMPLES, np.random.default_rng([config.seed, 2]))
+    histories = histories_of(log, targets, config.text.max_events)
+    return Rollouts(histories, targets, NegativeSampler(log, item_ids), item_ids)
 
 
 class Rewards:

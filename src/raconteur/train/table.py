@@ -78,10 +78,10 @@ def evaluate_arms(
     arms = classical_arms(log, dataset, test, SequentialRetriever.load(retriever))
     world = Path(config.data.path) if config.data.path else config.workdir / "world"
     if config.data.layout == "world" and (world / "truth").exists():
-        arms[ORACLE] = _oracle(world, test)
+        arms[ORACLE] = oracle_arm(world, test)
     arms |= language_arms(config, test, frozen=frozen, tuned=tuned, verbalizer=verbalizer, student=student)
     outcomes = {name: recall_at_1(arm.scores_BN, test.truth_B) for name, arm in arms.items()}
-    masks = _masks(config, log, test)
+    masks = slices_of(config, log, test)
     settings = {"num_resamples": config.evaluate.num_bootstrap, "seed": config.seed}
     table = pl.concat(
         [arm_rows(name, arm.scores_BN, test.truth_B, masks, cost=arm.cost, **settings) for name, arm in arms.items()]
@@ -107,12 +107,17 @@ def evaluate_arms(
 def test_choices(config: Config, dataset: Dataset) -> Choices:
     """The test rows with what each user did before the target."""
     rows = choices(dataset, "test", config.evaluate.negatives[0])
+    return listed(dataset, rows, history_before(dataset.events, rows, config.text.max_events))
+
+
+def listed(dataset: Dataset, rows: pl.DataFrame, histories: list[History]) -> Choices:
+    """The choices that rows of `examples.choices` ask for."""
     return Choices(
         rows=rows,
         candidates=rows[c.CANDIDATES].to_list(),
         truth_B=rows[c.TRUTH].to_numpy().astype(np.int64),
         taken=takes_before(dataset.events, rows),
-        histories=history_before(dataset.events, rows, config.text.max_events),
+        histories=histories,
     )
 
 
@@ -152,9 +157,9 @@ def language_arms(
         "rewrite": writer.write(test.histories),
     }
     written = _mean_tokens(judge.prompts, texts["rewrite"])
-    arms = {f"frozen + {name}": _reasoner_arm(judge, text, test) for name, text in texts.items()}
-    arms[TUNED] = _reasoner_arm(ChoiceReasoner.load(tuned), texts["rewrite"], test)
-    arms[SERVED] = _reasoner_arm(OnnxReasoner.load(student), texts["rewrite"], test)
+    arms = {f"frozen + {name}": reasoner_arm(judge, text, test) for name, text in texts.items()}
+    arms[TUNED] = reasoner_arm(ChoiceReasoner.load(tuned), texts["rewrite"], test)
+    arms[SERVED] = reasoner_arm(OnnxReasoner.load(student), texts["rewrite"], test)
     return {
         name: Arm(arm.scores_BN, replace(arm.cost, tokens_out=written if "rewrite" in name else 0.0))
         for name, arm in arms.items()
@@ -167,7 +172,8 @@ def _retriever_arm(retriever: Retriever, test: Choices) -> Arm:
     return Arm(scores_BN, Cost(ms_per_user=_ms_per_user(began, test)))
 
 
-def _reasoner_arm(reasoner: ChoiceReasoner | OnnxReasoner, texts: Sequence[str], test: Choices) -> Arm:
+def reasoner_arm(reasoner: ChoiceReasoner | OnnxReasoner, texts: Sequence[str], test: Choices) -> Arm:
+    """Scores on these texts, one a row of the test."""
     began = time.process_time()
     scores_BN = reasoner.score(texts, test.candidates)
     spent_ms = _ms_per_user(began, test)
@@ -176,7 +182,8 @@ def _reasoner_arm(reasoner: ChoiceReasoner | OnnxReasoner, texts: Sequence[str],
     return Arm(scores_BN, Cost(tokens_in=read, ms_per_user=spent_ms))
 
 
-def _oracle(world: Path, test: Choices) -> Arm:
+def oracle_arm(world: Path, test: Choices) -> Arm:
+    """True utilities of the embedded world."""
     from raconteur.data.world.oracle import load_oracle
 
     last = [taken[-1] if taken else None for taken in test.taken]
@@ -184,7 +191,8 @@ def _oracle(world: Path, test: Choices) -> Arm:
     return Arm(load_oracle(world).score(users, times, test.candidates, last), NO_COST)
 
 
-def _masks(config: Config, log: TrainingLog, test: Choices) -> dict[str, np.ndarray]:
+def slices_of(config: Config, log: TrainingLog, test: Choices) -> dict[str, np.ndarray]:
+    """Which rows of the test belong to each slice."""
     return slice_masks(
         test.rows[c.ITEM_ID].to_list(),
         discovery=test.rows[c.DISCOVERY].to_numpy(),

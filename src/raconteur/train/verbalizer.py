@@ -26,12 +26,11 @@ from raconteur.represent.tokenizer import for_transformers
 from raconteur.retrieve.sequential import body_config
 from raconteur.train.best import best_styles
 from raconteur.train.choice import draw_targets, histories_of
-from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
-from raconteur.train.grpo import train_grpo
-from raconteur.train.rewards import Rewards, Rollouts
+from raconteur.train.examples import catalogue, facts_of, training_log
+from raconteur.train.grpo import first_and_last, train_grpo
+from raconteur.train.rewards import MAX_EXAMPLES, Rewards, Rollouts, draw_rollouts
 from raconteur.train.supervise import STAGES, pairs_of, supervise
 
-MAX_EXAMPLES = 12_000
 CURVES = "curves.json"
 SECTIONS = ("data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")  # of the config: what decides
 
@@ -76,18 +75,15 @@ def train_verbalizer(
     dataset = load_dataset(data)
     items = catalogue(dataset)
     log = training_log(dataset)
-    targets = draw_targets(log, MAX_EXAMPLES, np.random.default_rng([config.seed, 2]))
-    histories = histories_of(log, targets, config.text.max_events)
     writer, judge = RewriteVerbalizer.load(start), ChoiceReasoner.load(reasoner)
     same_vocabulary(judge.prompts.tokenizer, writer.tokenizer.backend_tokenizer)
-    rollouts = Rollouts(histories, targets, NegativeSampler(log, tuple(items)), tuple(items))
+    rollouts = draw_rollouts(log, tuple(items), config)
     curves = json.loads((start / CURVES).read_text()) | _write_best(writer, judge, rollouts, config, checkpoints)
     rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{key}")
     with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
         writer.save(folder)
         (folder / CURVES).write_text(json.dumps({**curves, **rewards}))
-    figures = {"first_reward": rewards["reward"][:5], "last_reward": rewards["reward"][-5:]}
-    return {name: float(np.mean(values)) for name, values in figures.items() if values}
+    return first_and_last(rewards)
 
 
 def _write_best(

@@ -5,7 +5,6 @@ it, what is known of its texts, and the machine. Axis letters: B rows (a user an
 """
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,9 +18,8 @@ from raconteur.artifacts import new_folder, write_json
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.takes import takes_before
-from raconteur.data.world.oracle import load_oracle
 from raconteur.evaluate.arms import ORACLE, Cost
-from raconteur.evaluate.choice import COLD, DISCOVERY, TAIL, head_items, slice_masks
+from raconteur.evaluate.choice import COLD, DISCOVERY, TAIL
 from raconteur.evaluate.controls import Spread, order_spread, shuffled
 from raconteur.evaluate.full import rank_catalogue
 from raconteur.evaluate.metrics import mrr, ndcg, recall_at_1
@@ -30,7 +28,7 @@ from raconteur.retrieve.sequential import SequentialRetriever
 from raconteur.train.ablate.machine import machine
 from raconteur.train.ablate.texts import FACTS, TEXT, TEXTS
 from raconteur.train.examples import choices, training_log
-from raconteur.train.table import Choices, classical_arms
+from raconteur.train.table import Choices, classical_arms, listed, oracle_arm, reasoner_arm, slices_of
 from raconteur.types import FloatArray
 
 OUTCOMES_FILE, CELL = "outcomes.parquet", "cell.json"
@@ -76,14 +74,10 @@ def evaluate_cell(
     arms = {OWN: _aligned(written, test)}
     if controls:
         arms[SHUFFLED] = _aligned(_exchanged(written, config.seed), test)
-    masks = _masks(config, dataset, test)
-    frames, costs = [], {}
-    for name, read in arms.items():
-        began = time.process_time()
-        scores_BN = judge.score(read, test.candidates)
-        spent_ms = 1000 * (time.process_time() - began) / max(1, test.rows.height)
-        costs[name] = Cost(tokens_in=_tokens_in(judge, read, test), ms_per_user=spent_ms)
-        frames.append(outcomes(name, scores_BN, test, masks))
+    masks = slices_of(config, training_log(dataset), test)
+    measured = {name: reasoner_arm(judge, read, test) for name, read in arms.items()}
+    frames = [outcomes(name, arm.scores_BN, test, masks) for name, arm in measured.items()]
+    costs = {name: arm.cost for name, arm in measured.items()}
     more = {**about, "texts": json.loads((texts / FACTS).read_text())}
     if controls:
         more["orders"] = asdict(_order_spread(judge, arms[OWN], test))
@@ -97,11 +91,12 @@ def evaluate_baselines(
     dataset = load_dataset(data)
     test = stacked_choices(config, dataset)
     model = SequentialRetriever.load(sequential)
-    arms = classical_arms(training_log(dataset), dataset, test, model)
-    masks = _masks(config, dataset, test)
+    log = training_log(dataset)
+    arms = classical_arms(log, dataset, test, model)
+    masks = slices_of(config, log, test)
     frames = [outcomes(name, arm.scores_BN, test, masks) for name, arm in arms.items()]
     if (world / "truth").exists():
-        frames.append(outcomes(ORACLE, _oracle(world, test), test, masks))
+        frames.append(outcomes(ORACLE, oracle_arm(world, test).scores_BN, test, masks))
     costs = {name: arm.cost for name, arm in arms.items()}
     more = {**about, "full_ranking": _full_ranking(model, dataset, test)}
     return _write(pl.concat(frames), costs, more, model.name, config, out)
@@ -110,13 +105,7 @@ def evaluate_baselines(
 def stacked_choices(config: Config, dataset: Dataset) -> Choices:
     """The test lists of all kinds of negatives, one below the other."""
     rows = pl.concat([choices(dataset, "test", kind) for kind in config.evaluate.negatives])
-    return Choices(
-        rows=rows,
-        candidates=rows[c.CANDIDATES].to_list(),
-        truth_B=rows[c.TRUTH].to_numpy().astype(np.int64),
-        taken=takes_before(dataset.events, rows),
-        histories=[],  # texts were written from them in a stage of their own
-    )
+    return listed(dataset, rows, histories=[])  # texts were written from them in a stage of their own
 
 
 def outcomes(arm: str, scores_BN: FloatArray, test: Choices, masks: Mapping[str, np.ndarray]) -> pl.DataFrame:
@@ -159,29 +148,6 @@ def _order_spread(judge: ChoiceReasoner, texts: Sequence[str], test: Choices) ->
     """Over orders of the lists of the first kind of negatives."""
     num = int((test.rows[c.NEGATIVES] == test.rows[c.NEGATIVES][0]).sum())  # a kind's rows stand together
     return order_spread(judge, texts[:num], test.candidates[:num], test.truth_B[:num], ORDERS)
-
-
-def _tokens_in(judge: ChoiceReasoner, texts: Sequence[str], test: Choices) -> float:
-    """Mean tokens of a prompt, candidates among them; the answer's token follows the last candidate."""
-    layout, _ = judge.prompts.choices(texts, test.candidates)
-    return float(layout.places_BN[:, -1].mean() + 2)
-
-
-def _masks(config: Config, dataset: Dataset, test: Choices) -> dict[str, np.ndarray]:
-    takes = training_log(dataset).targets[c.ITEM_ID].value_counts()
-    return slice_masks(
-        test.rows[c.ITEM_ID].to_list(),
-        discovery=test.rows[c.DISCOVERY].to_numpy(),
-        num_targets=test.rows["num_targets"].to_numpy(),
-        head=head_items(dict(takes.iter_rows()), share=config.evaluate.tail_share),
-        cold_targets=config.evaluate.cold_targets,
-    )
-
-
-def _oracle(world: Path, test: Choices) -> FloatArray:
-    last = [taken[-1] if taken else None for taken in test.taken]
-    users, times = test.rows[c.USER_ID].to_list(), test.rows[c.EVENT_TIME].to_list()
-    return load_oracle(world).score(users, times, test.candidates, last)
 
 
 def _full_ranking(model: SequentialRetriever, dataset: Dataset, test: Choices) -> dict[str, float]:

@@ -156,16 +156,17 @@ def _cells(row: Row) -> list[str]:
 
 def _differences(results: Results, negatives: str) -> str:
     """Paired differences; empty where no pair of arms was run."""
-    found = [
-        one
+    # By name, because the best baseline may be one that an arm is compared with anyway.
+    found = {
+        (one.arm, one.base, slice_name): one
         for arm, base in [*COMPARED, *_variant_pairs(results)]
         for slice_name in (ALL, DISCOVERY)
         if (one := _compare(results, arm, base, negatives, slice_name)) is not None
-    ]
+    }
     if not found:
         return ""
     head = ["arm − base", "users", "difference", "95 %", "relative", "95 %"]
-    return _markdown(head, [_difference(one) for one in found])
+    return _markdown(head, [_difference(one) for one in found.values()])
 
 
 def _compare(results: Results, arm: str, base: str, negatives: str, slice_name: str) -> Paired | None:
