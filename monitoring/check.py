@@ -19,7 +19,7 @@ from monitoring.claims import Claim
 from monitoring.decision import DriftDecision, DriftInputs, decide, write_decision
 from monitoring.quality import served_quality
 from monitoring.report import DriftReport, write_report
-from monitoring.served import labelled, prediction_windows, read_predictions
+from monitoring.served import calibration_note, labelled, prediction_windows, read_predictions
 from monitoring.trigger import start_once
 from monitoring.windows import event_windows, stretch
 from raconteur import artifacts
@@ -87,7 +87,7 @@ def check(config: Config, *, now: datetime | None = None) -> Outcome:
         quality=served_quality(hits, folder, version=champion.version, manifest=champion.manifest),
         drift_share=monitor.drift_share,
         max_recall_drop=monitor.max_recall_drop,
-        notes=windows.notes,
+        notes=(*windows.notes, *calibration_note(predictions, incoming, rows=monitor.window_rows)),
     )
     decision, record = decide(inputs), folder / "decisions" / f"{stamp}.json"
     write_decision(decision, record)

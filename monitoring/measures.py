@@ -60,6 +60,10 @@ MEASURES = (
     # the prediction log
     Measure("served_route", "served", "category", 0.1, "which model answered"),
     Measure("served_margin", "served", "number", 0.2, "gap between the student's two best probabilities"),
+    Measure(
+        "served_probability", "served", "number", 0.2, "calibrated chance that the student's first choice is right"
+    ),
+    Measure("served_gain", "served", "number", 0.2, "expected gain in NDCG of asking the Reasoner"),
     Measure("served_top_score", "served", "number", 0.2, "score of the best candidate"),
     Measure("served_narrative_length", "served", "number", 0.2, "characters of the user's text"),
     Measure("served_num_events", "watched", "number", 0.2, "events known of the user; grows with age"),

@@ -20,7 +20,11 @@ _COLUMNS: dict[str, pl.DataType] = {
     "margin": pl.Float32(),
     "num_events": pl.Int64(),
     "latency_ms": pl.Float32(),
+    "probability": pl.Float32(),
+    "gain": pl.Float32(),
 }
+# Null where no calibrated router decided; absent from the logs of older services.
+_CALIBRATED = ("probability", "gain")
 
 
 def read_predictions(folder: Path, *, version: str) -> pl.DataFrame:
@@ -39,7 +43,8 @@ def prediction_windows(predictions: pl.DataFrame, *, rows: int) -> Windows:
     """The champion's newest answers against its first ones: a change that no new model explains."""
     size = min(rows, predictions.height // 2)
     reference, current = predictions.head(size), predictions.tail(size)
-    return side_by_side(_features(reference), _features(current), table="served answers")
+    judged = [name for name in _CALIBRATED if reference[name].null_count() < size > current[name].null_count()]
+    return side_by_side(_features(reference, judged), _features(current, judged), table="served answers")
 
 
 def labelled(predictions: pl.DataFrame, incoming: Path, *, rows: int) -> Sequence[bool]:
@@ -48,8 +53,23 @@ def labelled(predictions: pl.DataFrame, incoming: Path, *, rows: int) -> Sequenc
     An answer is followed by the events at position `num_events` and later: the join is by position in the user's
     history, since a replayed log and the clock of the server need not agree.
     """
-    if predictions.is_empty():
-        return []
+    known = _known(predictions, incoming).tail(rows)
+    return (known["first"] == known["taken"]).to_list()
+
+
+def calibration_note(predictions: pl.DataFrame, incoming: Path, *, rows: int) -> tuple[str, ...]:
+    """Expected against realised share of right first choices, of the answers that the student gave; empty if none."""
+    by_student = predictions.filter(pl.col("route") == "student", pl.col("probability").is_not_null())
+    known = _known(by_student, incoming).tail(rows)
+    if known.is_empty():
+        return ()
+    expected = known["probability"].to_numpy().mean()
+    right = (known["first"] == known["taken"]).to_numpy().mean()
+    return (f"the student's first choice was right in {right:.1%} of {known.height} answers, {expected:.1%} expected",)
+
+
+def _known(predictions: pl.DataFrame, incoming: Path) -> pl.DataFrame:
+    """Answers whose next take is known, oldest first: `first` shown, `taken`, and the calibrated `probability`."""
     takes = (
         pl.scan_parquet(incoming / "events.parquet")
         .filter(IS_TARGET)
@@ -57,17 +77,16 @@ def labelled(predictions: pl.DataFrame, incoming: Path, *, rows: int) -> Sequenc
         .sort(POSITION)
         .collect()
     )
-    answers = predictions.select(USER_ID, "time", first=pl.col("items").list.first(), position="num_events").filter(
-        pl.col("first").is_not_null(), pl.col("position").is_not_null()
-    )
+    answers = predictions.select(
+        USER_ID, "time", "probability", first=pl.col("items").list.first(), position="num_events"
+    ).filter(pl.col("first").is_not_null(), pl.col("position").is_not_null())
     joined = answers.sort(POSITION).join_asof(
         takes, on=POSITION, by=USER_ID, strategy="forward", check_sortedness=False
     )
-    known = joined.filter(pl.col("taken").is_not_null()).sort("time").tail(rows)
-    return (known["first"] == known["taken"]).to_list()
+    return joined.filter(pl.col("taken").is_not_null()).sort("time")
 
 
-def _features(predictions: pl.DataFrame) -> pl.DataFrame:
+def _features(predictions: pl.DataFrame, calibrated: Sequence[str]) -> pl.DataFrame:
     return predictions.select(
         served_route="route",
         served_margin="margin",
@@ -75,12 +94,14 @@ def _features(predictions: pl.DataFrame) -> pl.DataFrame:
         served_narrative_length=pl.col("narrative").str.len_chars(),
         served_num_events="num_events",
         served_latency_ms="latency_ms",
+        **{f"served_{name}": name for name in calibrated},
     )
 
 
 def _read(file: Path, version: str) -> pl.DataFrame:
     try:
-        rows = pl.read_parquet(file, columns=list(_COLUMNS)).filter(pl.col("version") == version)
+        rows = pl.read_parquet(file).filter(pl.col("version") == version)
+        rows = rows.with_columns(pl.lit(None).alias(name) for name in _CALIBRATED if name not in rows.columns)
         return rows.select(pl.col(column).cast(dtype) for column, dtype in _COLUMNS.items())
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"prediction log {file} cannot be read: {error}; move it away and check again") from None

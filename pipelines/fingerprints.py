@@ -10,7 +10,7 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 
 # Read by no step: a change here must not train anew.
-NOT_IN_STEPS = ("cli", "policy", "guard")
+NOT_IN_STEPS = ("cli", "guard")
 
 
 @cache

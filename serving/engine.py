@@ -17,21 +17,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from raconteur.config.schema import Config
 from raconteur.errors import ServingError
 from raconteur.features.rules import Rules
 from raconteur.features.state import UserState, advance
 from raconteur.guard.grounding import ground
-from raconteur.policy.router import route
+from raconteur.policy.signals import RouteRequest
 from raconteur.represent.recent import append_recent
 from raconteur.types import Candidate, Event, FloatArray
 from serving.follow import Follower, Loaded
+from serving.routing import REASONER, STUDENT, Routed
 from serving.schema import EventsAnswer, EventsRequest, RecommendRequest, Route
 from serving.stock import Stock, popular, retrieve
 from serving.trace import Served, Stopwatch
 
 Result = TypeVar("Result")
 MAX_REASON_CHARS = 300
+MAX_ASKED = 8  # requests at the Reasoner at which it counts as fully loaded
 
 
 class Features(Protocol):
@@ -56,8 +60,8 @@ class Ranked:
     candidates: Sequence[Candidate]
     scores: Sequence[float]
     degraded: bool = False
-    margin: float | None = None
     text: str = ""
+    routed: Routed | None = None  # None: no student answered, so nothing was to be decided
 
 
 class Engine:
@@ -72,6 +76,7 @@ class Engine:
         self._stock = stock
         self._student = student
         self._reasoner = reasoner
+        self._asked = 0  # requests that the Reasoner has now
         # One thread each: the online store's connection and the retriever are never used by two requests at once.
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="features")
         self._computing = ThreadPoolExecutor(1, thread_name_prefix="retrieve")
@@ -86,9 +91,9 @@ class Engine:
         return self._stock.current.parts.titles
 
     async def recommend(self, request: RecommendRequest) -> Served:
-        watch, stock = Stopwatch(), self._stock.current
+        watch, stock, request_id = Stopwatch(), self._stock.current, uuid.uuid4().hex
         state, failure = await self._state_of(request, stock.parts, watch)
-        ranked = await self._rank(request, state, failure, stock, watch)
+        ranked = await self._rank(request, request_id, state, failure, stock, watch)
         with watch.stage("guard"):
             proposed = [
                 replace(candidate, score=float(score))
@@ -98,7 +103,7 @@ class Engine:
             grounded = ground(proposed, candidates=asked, available=stock.parts.available, k=request.k)
         narrative = state.narrative if state else None
         return Served(
-            request_id=uuid.uuid4().hex,
+            request_id=request_id,
             time=datetime.now(UTC),
             user_id=request.user_id,
             k=request.k,
@@ -113,7 +118,7 @@ class Engine:
             scores=ranked.scores,
             ranking=grounded.ranking,
             repairs=grounded.reasons,
-            margin=ranked.margin,
+            routed=ranked.routed,
             num_events=state.num_events if state else 0,
             stage_ms=watch.stage_ms,
             latency_ms=watch.total_ms(),
@@ -150,6 +155,7 @@ class Engine:
     async def _rank(
         self,
         request: RecommendRequest,
+        request_id: str,
         state: UserState | None,
         failure: str | None,
         stock: Loaded[Stock],
@@ -170,37 +176,50 @@ class Engine:
                 return _cold(stock, reason, seen=state.seen_items, count=count, degraded=True)
         if not candidates:
             return _cold(stock, "nothing is left to propose", seen=state.recent_items, count=count)
-        return await self._rank_with_models(state, candidates, stock.version, watch)
+        text = _text_of(state)
+        ids = [candidate.item_id for candidate in candidates]
+        try:
+            with watch.stage("student"):
+                scores, version = await self._student.score(text, ids)
+        except ServingError as error:
+            order = [candidate.score for candidate in candidates]
+            return Ranked("retriever", str(error), stock.version, candidates, order, degraded=True, text=text)
+        routing = stock.parts.routing
+        combined = routing.combined(STUDENT, scores, candidates)
+        asked = RouteRequest(
+            scores=combined.astype(np.float32),
+            num_events=state.num_events,
+            num_cold=routing.num_cold(candidates),
+            request_id=request_id,
+            num_asked=request.k,
+            latency_left_ms=_left_ms(request, watch),
+            load=self._asked / MAX_ASKED,
+        )
+        routed = routing.decide(asked, same_version=version == stock.version)
+        reason = routed.decision.reason
+        by_student = Ranked("student", reason, version, candidates, combined.tolist(), text=text, routed=routed)
+        if routed.decision.ranker == STUDENT:
+            return by_student
+        try:
+            with watch.stage("reasoner"):
+                scores, version = await self._ask_reasoner(text, ids)
+        except ServingError as error:
+            return replace(by_student, reason=f"{reason}, but {error}", degraded=True)
+        combined = routing.combined(REASONER, scores, candidates)
+        return replace(by_student, route="reasoner", version=version, scores=combined.tolist())
+
+    async def _ask_reasoner(self, text: str, ids: Sequence[str]) -> tuple[FloatArray, str]:
+        self._asked += 1
+        try:
+            return await self._reasoner.score(text, ids)
+        finally:
+            self._asked -= 1
 
     async def _retrieve(self, stock: Stock, state: UserState, count: int) -> list[Candidate]:
         seen = {*state.seen_items, *state.recent_items}
         return await asyncio.get_running_loop().run_in_executor(
             self._computing, lambda: retrieve(stock, state.recent_items, seen=seen, count=count)
         )
-
-    async def _rank_with_models(
-        self, state: UserState, candidates: list[Candidate], version: str, watch: Stopwatch
-    ) -> Ranked:
-        text = _text_of(state)
-        ids = [candidate.item_id for candidate in candidates]
-        try:
-            with watch.stage("student"):
-                scores, student_version = await self._student.score(text, ids)
-        except ServingError as error:
-            order = [candidate.score for candidate in candidates]
-            return Ranked("retriever", str(error), version, candidates, order, degraded=True, text=text)
-        decision = route(scores, min_margin=self._config.serve.route_margin)
-        by_student = Ranked(
-            "student", decision.reason, student_version, candidates, scores.tolist(), margin=decision.margin, text=text
-        )
-        if decision.ranker == "student":
-            return by_student
-        try:
-            with watch.stage("reasoner"):
-                scores, reasoner_version = await self._reasoner.score(text, ids)
-        except ServingError as error:
-            return replace(by_student, reason=f"{decision.reason}, but {error}", degraded=True)
-        return replace(by_student, route="reasoner", version=reasoner_version, scores=scores.tolist())
 
     async def _ask_store(self, call: Callable[[], Result]) -> tuple[Result | None, str | None]:
         """The store's answer, or what failed. Bounded in time, since a store may be remote."""
@@ -215,6 +234,11 @@ def _cold(stock: Loaded[Stock], reason: str, *, count: int, seen: Sequence[str] 
     candidates = popular(stock.parts, seen=seen, count=count)
     scores = [candidate.score for candidate in candidates]
     return Ranked("cold", reason, stock.version, candidates, scores, degraded=degraded)
+
+
+def _left_ms(request: RecommendRequest, watch: Stopwatch) -> float | None:
+    """Of the client's latency budget; None: it set none."""
+    return None if request.latency_budget_ms is None else request.latency_budget_ms - watch.total_ms()
 
 
 def _text_of(state: UserState) -> str:

@@ -11,6 +11,7 @@ from raconteur import columns as c
 from raconteur.config.schema import ServeConfig
 from raconteur.types import Event
 from serving.parquet_log import ParquetLog
+from serving.routing import Routed
 from serving.trace import Served
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -34,7 +35,19 @@ PREDICTIONS = pa.schema(
         "num_events": pa.int64(),
         "latency_ms": pa.float32(),
         "stage_ms": pa.map_(pa.string(), pa.float32()),
+        # What the router saw and chose (`policy.replay`); null where no student answered.
+        "decision": pa.string(),
         "propensity": pa.float32(),
+        "gain": pa.float32(),
+        "probability": pa.float32(),
+        "router_version": pa.string(),
+        "student_scores": pa.list_(pa.float32()),
+        "num_cold": pa.int64(),
+        "wants_query": pa.bool_(),
+        "wants_explanation": pa.bool_(),
+        "latency_left_ms": pa.float64(),
+        "load": pa.float64(),
+        "cost_left": pa.float64(),
     }
 )
 
@@ -56,7 +69,7 @@ def open_log(folder: Path, schema: pa.Schema, serve: ServeConfig, *, count: Call
 
 
 def prediction_row(served: Served) -> dict[str, Any]:
-    """A row of PREDICTIONS; the order of an answer is not random yet, so its propensity is 1."""
+    """A row of PREDICTIONS; the propensity is that of the ranker, the order that it gives is not random."""
     return {
         "request_id": served.request_id,
         "time": served.time,
@@ -71,11 +84,31 @@ def prediction_row(served: Served) -> dict[str, Any]:
         "sources": [candidate.source for candidate in served.candidates],
         "scores": [float(score) for score in served.scores],
         "items": [candidate.item_id for candidate in served.ranking],
-        "margin": served.margin,
+        "margin": served.routed.decision.margin if served.routed else None,
         "num_events": served.num_events,
         "latency_ms": served.latency_ms,
         "stage_ms": list(served.stage_ms.items()),
-        "propensity": 1.0,
+        **_routed(served.routed),
+    }
+
+
+def _routed(routed: Routed | None) -> dict[str, Any]:
+    if routed is None:
+        return {"propensity": 1.0}
+    request, decision = routed.request, routed.decision
+    return {
+        "decision": decision.ranker,
+        "propensity": decision.propensity,
+        "gain": decision.gain,
+        "probability": decision.probability,
+        "router_version": routed.router_version,
+        "student_scores": request.scores.tolist(),
+        "num_cold": request.num_cold,
+        "wants_query": request.wants_query,
+        "wants_explanation": request.wants_explanation,
+        "latency_left_ms": request.latency_left_ms,
+        "load": request.load,
+        "cost_left": request.cost_left,
     }
 
 

@@ -51,6 +51,9 @@ class RecommendRequest(Record):
     user_id: Id | None = None
     history: list[EventIn] | None = Field(None, max_length=MAX_EVENTS, description="oldest first")
     k: int = Field(10, ge=1, description="items wanted, at most serve.max_k")
+    latency_budget_ms: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="no Reasoner is asked that would answer later than this"
+    )
 
     @model_validator(mode="after")
     def _someone_asks(self) -> "RecommendRequest":

@@ -75,7 +75,10 @@ def open_service(config: Config) -> Service:
         raise ConfigError(
             f"serve.num_retrieved and serve.max_k may be {MAX_CANDIDATES} at most: one call ranks them all"
         )
-    stock = Follower(Registry(workdir / "models"), lambda version: load_stock(version, workdir / "features"))
+    margin = config.serve.route_margin
+    stock = Follower(
+        Registry(workdir / "models"), lambda version: load_stock(version, workdir / "features", min_margin=margin)
+    )
     stock.start()
     timeout_s = serve.timeout_ms / 1000
     student = RemoteRanker("student", _url(STUDENT_URL, serve.host, serve.student_port), timeout_s=timeout_s)

@@ -14,6 +14,7 @@ from raconteur.features.build import latest
 from raconteur.features.names import ITEM_TABLE, NUM_TARGETS
 from raconteur.retrieve.load import load_retriever
 from raconteur.types import Candidate, Retriever
+from serving.routing import Routing, load_routing
 
 POPULAR = "popularity"
 
@@ -29,13 +30,15 @@ class Stock:
     categories: Mapping[str, Sequence[str]]
     available: Mapping[str, bool]
     popular: tuple[Candidate, ...]  # available items, most taken first
+    routing: Routing
 
 
-def load_stock(version: Path, features: Path) -> Stock:
+def load_stock(version: Path, features: Path, *, min_margin: float) -> Stock:
     """
     Args:
         version: a verified version folder.
         features: the feature tables; without an item table the retriever's scores of an empty history stand in.
+        min_margin: `serve.route_margin`, which decides where there is no calibration.
 
     Raises:
         ArtifactError: the retriever or the catalogue cannot be read.
@@ -52,6 +55,7 @@ def load_stock(version: Path, features: Path) -> Stock:
         categories=dict(zip(items[ITEM_ID].to_list(), items[CATEGORIES].to_list(), strict=True)),
         available=available,
         popular=_popular(retriever, available, features / f"{ITEM_TABLE}.parquet"),
+        routing=load_routing(version, min_margin=min_margin),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raconteur.types import Candidate
+from serving.routing import Routed
 from serving.schema import Route
 
 
@@ -27,7 +28,7 @@ class Served:
     scores: Sequence[float]  # one a candidate, of the ranker
     ranking: Sequence[Candidate]  # what was answered, with the ranker's scores
     repairs: Sequence[str]
-    margin: float | None  # of the student; None where it was not asked or failed
+    routed: Routed | None  # None where the student was not asked or failed
     num_events: int
     stage_ms: dict[str, float]
     latency_ms: float

@@ -1,4 +1,4 @@
-"""Step 8: distils the tuned Reasoner into a small student."""
+"""Step 10: distils the tuned Reasoner into a small student."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
@@ -8,7 +8,7 @@ from kfp.dsl import Dataset, Input, Metrics, Model, Output
 def distil(
     config: str,
     checkpoints: str,
-    data: Input[Dataset],
+    lessons: Input[Dataset],
     reasoner: Input[Model],
     out: Output[Model],
     metrics: Output[Metrics],
@@ -18,8 +18,8 @@ def distil(
     Args:
         config: the resolved config as JSON; `student` is the step's own section.
         checkpoints: folder of resumable state that survives a killed run.
-        data: the prepared data set.
-        reasoner: the tuned Reasoner, the teacher; its folder holds the texts that it was tuned on.
+        lessons: candidate lists with the teacher's scores.
+        reasoner: the tuned Reasoner, the teacher, whose embeddings the student starts from.
         out: the student (torch).
         metrics: losses and agreement with the teacher.
     """
@@ -30,4 +30,4 @@ def distil(
     from raconteur.train.distil import distil as step
 
     settings = Config.model_validate_json(config)
-    log_metrics(metrics, step(settings, Path(data.path), Path(reasoner.path), Path(out.path), Path(checkpoints)))
+    log_metrics(metrics, step(settings, Path(lessons.path), Path(reasoner.path), Path(out.path), Path(checkpoints)))

@@ -1,4 +1,4 @@
-"""Step 10: measures every arm on the same candidate lists and writes the report."""
+"""Step 14: measures every arm on the same candidate lists and writes the report."""
 
 from kfp import dsl
 from kfp.dsl import HTML, Dataset, Input, Markdown, Metrics, Model, Output

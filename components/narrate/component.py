@@ -1,4 +1,4 @@
-"""Step 7: writes the narrative of every user with the trained Verbalizer and publishes it through Feast."""
+"""Step 8: writes the narrative of every user with the trained Verbalizer and publishes it through Feast."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output

@@ -1,4 +1,4 @@
-"""Step 9: exports the student to ONNX and quantises it to INT8."""
+"""Step 11: exports the student to ONNX and quantises it to INT8."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output

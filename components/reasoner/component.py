@@ -1,4 +1,4 @@
-"""Step 4: trains the Reasoner on texts of every style, started from the retriever."""
+"""Step 5: trains the Reasoner on texts of every style, started from the retriever."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output

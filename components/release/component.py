@@ -1,4 +1,4 @@
-"""Step 11: assembles a version, holds it against the champion and promotes it if the gate opens."""
+"""Step 15: assembles a version, holds it against the champion and promotes it if the gate opens."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
@@ -14,6 +14,8 @@ def release(
     reasoner: Input[Model],
     verbalizer: Input[Model],
     student: Input[Model],
+    requests: Input[Dataset],
+    router: Input[Model],
     arms: Input[Dataset],
     metrics: Output[Metrics],
 ):
@@ -24,10 +26,12 @@ def release(
         registry: folder of model versions.
         cause: why this run was started; kept in the gate record.
         data: the prepared data set.
-        retriever: the sequential retriever.
+        retriever: the fused retriever.
         reasoner: the tuned Reasoner.
         verbalizer: the trained Verbalizer.
         student: the INT8 student.
+        requests: what the models answered; holds the weights of retriever and model.
+        router: calibrated for this student and Reasoner.
         arms: the evaluation.
         metrics: the gate's figures; `promoted` is 1 or 0.
     """
@@ -42,6 +46,8 @@ def release(
         "reasoner": Path(reasoner.path),
         "verbalizer": Path(verbalizer.path),
         "student": Path(student.path),
+        "requests": Path(requests.path),
+        "router": Path(router.path),
         "arms": Path(arms.path),
     }
     settings = Config.model_validate_json(config)

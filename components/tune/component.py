@@ -1,4 +1,4 @@
-"""Step 6: tunes the Reasoner on the trained Verbalizer's own text."""
+"""Step 7: tunes the Reasoner on the trained Verbalizer's own text."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output

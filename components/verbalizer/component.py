@@ -1,4 +1,4 @@
-"""Step 5: trains the Verbalizer, first supervised, then by GRPO against the Reasoner."""
+"""Step 6: trains the Verbalizer, first supervised, then by GRPO against the Reasoner."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output

@@ -94,6 +94,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def content_version(folder: Path) -> str:
+    """Names what a finished folder holds: equal for equal files, whatever it is called and whenever it was written."""
+    files = read_manifest(folder)["files"]
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
+
+
 class Registry:
     """Model versions on disk and the pointer to the one that serves."""
 

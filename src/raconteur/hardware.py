@@ -3,6 +3,8 @@
 from contextlib import AbstractContextManager
 
 import torch
+from torch import Tensor
+from torch.optim import _muon
 
 
 def autocast() -> AbstractContextManager[None]:
@@ -10,4 +12,26 @@ def autocast() -> AbstractContextManager[None]:
 
     Elsewhere torch emulates bf16, which was measured a hundred times slower than float32, so nothing is changed there.
     """
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported())
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16())
+
+
+def has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def muon(matrices: list[torch.nn.Parameter], rate: float) -> torch.optim.Muon:
+    """Torch's Muon, whose bf16 iteration is run in float32 where bf16 is emulated: ten times faster there."""
+    if not has_bf16():
+        _muon._zeropower_via_newtonschulz = _orthogonalised
+    return torch.optim.Muon(matrices, lr=rate, weight_decay=0.0)
+
+
+def _orthogonalised(grad: Tensor, ns_coefficients: tuple[float, float, float], ns_steps: int, eps: float) -> Tensor:
+    """The quintic Newton-Schulz iteration of `torch.optim.Muon`, without its cast."""
+    a, b, c = ns_coefficients
+    matrix = grad.T if grad.shape[0] > grad.shape[1] else grad
+    matrix = matrix / matrix.norm().clamp(min=eps)
+    for _ in range(ns_steps):
+        gram = matrix @ matrix.T
+        matrix = torch.addmm(matrix, torch.addmm(gram, gram, gram, beta=b, alpha=c), matrix, beta=a)
+    return matrix.T if grad.shape[0] > grad.shape[1] else matrix

@@ -142,7 +142,10 @@ def served() -> Callable[..., pl.DataFrame]:
                 "margin": [margin + 0.01 * (index % 7) for index in range(num)],
                 "num_events": [row["position"] for row in rows],
                 "latency_ms": [5.0 + index % 3 for index in range(num)],
-            }
+                "probability": [None] * num,
+                "gain": [None] * num,
+            },
+            schema_overrides={"probability": pl.Float32, "gain": pl.Float32},
         )
 
     return make

@@ -31,7 +31,7 @@ def inputs(quality: ServedQuality | None = None, *, end: str = "2026-02-09T10:00
 def test_decide_nothing_drifted_is_none():
     decision = decide(inputs())
     assert (decision.kind, decision.retrain) == ("none", False)
-    assert decision.reason == "none of 14 columns drifted"
+    assert decision.reason == "none of 16 columns drifted"
 
 
 def test_decide_season_of_one_category_and_more_activity_is_none():

@@ -3,7 +3,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from monitoring.served import labelled, prediction_windows, read_predictions
+from monitoring.served import calibration_note, labelled, prediction_windows, read_predictions
 from raconteur.errors import DataError
 
 
@@ -24,10 +24,16 @@ def test_labelled_counts_the_first_take_at_or_after_the_known_events(tmp_path: P
             "items": [["x"], ["y", "x"], ["z", "y"], ["z"], [], ["x"]],
             # 1: next take x. 2: an impression comes first, then y. 2 again: y, so z is no hit. 5: no event yet.
             "num_events": [1, 2, 2, 5, 0, 0],
+            "route": ["student", "student", "reasoner", "student", "student", "student"],
+            "probability": [0.5, 0.25, 0.9, None, None, None],
         }
     )
     assert labelled(answers, tmp_path, rows=10) == [True, True, False]
     assert labelled(answers, tmp_path, rows=1) == [False]
+    # two answers of the student with a known next take: both right, (.5 + .25) / 2 expected
+    note = "the student's first choice was right in 100.0% of 2 answers, 37.5% expected"
+    assert calibration_note(answers, tmp_path, rows=10) == (note,)
+    assert calibration_note(answers.filter(pl.col("route") == "reasoner"), tmp_path, rows=10) == ()
 
 
 def test_read_predictions_nothing_logged_is_empty(tmp_path: Path):
@@ -65,3 +71,18 @@ def test_prediction_windows_too_few_answers_are_left_out(arrived, served):
     windows = prediction_windows(served(log, num=900, hits=0), rows=2000)
     assert windows.current.empty
     assert windows.notes == ("served answers were not compared: 450 reference and 450 new rows, 500 are needed",)
+
+
+def test_prediction_windows_hold_the_calibrated_figures_where_a_router_logged_them(arrived, served):
+    log = pl.read_parquet(arrived("nothing") / "events.parquet")
+    rows = served(log, num=1200, hits=0).with_columns(probability=0.4, gain=0.01)
+    windows = prediction_windows(rows, rows=2000)
+    assert {"served_probability", "served_gain"} <= set(windows.current.columns)
+    without = rows.with_columns(pl.lit(None).cast(pl.Float32).alias(name) for name in ("probability", "gain"))
+    assert "served_gain" not in prediction_windows(without, rows=2000).current.columns
+
+
+def test_read_predictions_of_an_older_service_have_no_calibrated_figures(tmp_path: Path, arrived, served):
+    log = pl.read_parquet(arrived("nothing") / "events.parquet")
+    served(log, num=5, hits=5).drop("probability", "gain").write_parquet(tmp_path / "a.parquet")
+    assert read_predictions(tmp_path, version="v1")["probability"].null_count() == 5

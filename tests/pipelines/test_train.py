@@ -30,7 +30,9 @@ def test_train_compiled_has_every_step_once(spec):
 
 def test_train_reasoner_of_each_step_is_the_right_one(spec):
     assert sources(spec, "verbalizer")["reasoner"] == "reasoner"
-    assert sources(spec, "distil")["reasoner"] == "tune"
+    assert sources(spec, "teach")["reasoner"] == "tune"
+    assert sources(spec, "distil") == {"lessons": "teach", "reasoner": "tune"}
+    assert sources(spec, "ask")["reasoner"] == "tune"
     assert sources(spec, "release")["reasoner"] == "tune"
     assert sources(spec, "evaluate")["frozen"] == "reasoner"
     assert sources(spec, "evaluate")["tuned"] == "tune"
@@ -38,13 +40,19 @@ def test_train_reasoner_of_each_step_is_the_right_one(spec):
 
 def test_train_student_in_service_is_the_quantised_one(spec):
     assert sources(spec, "quantise")["student"] == "distil"
+    assert sources(spec, "ask")["student"] == "quantise"
+    assert sources(spec, "ask")["retriever"] == "fuse"
+    assert sources(spec, "fuse")["sequential"] == sources(spec, "teach")["retriever"] == "retriever"
+    assert sources(spec, "calibrate") == {"requests": "ask"}
     assert sources(spec, "evaluate")["student"] == "quantise"
     assert sources(spec, "release") == {
         "data": "prepare",
-        "retriever": "retriever",
+        "retriever": "fuse",
         "reasoner": "tune",
         "verbalizer": "verbalizer",
         "student": "quantise",
+        "requests": "ask",
+        "router": "calibrate",
         "arms": "evaluate",
     }
 

@@ -75,7 +75,10 @@ def open_local(workdir, **serve):
     """Service, store, student and Reasoner; the world's version must stand in workdir/models."""
     config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve})
     store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0)
-    stock = Follower(Registry(workdir / "models"), lambda version: load_stock(version, workdir / "features"))
+    stock = Follower(
+        Registry(workdir / "models"),
+        lambda version: load_stock(version, workdir / "features", min_margin=config.serve.route_margin),
+    )
     metrics = Metrics()
     service = Service(
         config=config,

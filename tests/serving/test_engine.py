@@ -58,7 +58,7 @@ def test_recommend_events_after_the_narrative_are_appended_to_the_text(world):
 
 def test_recommend_unsure_student_reasoner_ranks(world):
     served = ask(world, "torn")
-    assert (served.route, served.margin) == ("reasoner", pytest.approx(0.0))
+    assert (served.route, served.routed.decision.margin) == ("reasoner", pytest.approx(0.0))
     assert [candidate.score for candidate in served.ranking] == [10.0, 10.0, 0.0]
 
 
@@ -66,14 +66,15 @@ def test_recommend_reasoner_down_student_order_stands(world):
     world[3].failure = "reasoner failed: connection refused"
     served = ask(world, "torn")
     assert (served.route, served.degraded) == ("student", True)
-    assert served.reason == "margin 0.000 is under 0.01, but reasoner failed: connection refused"
+    expected = "margin 0.000 is under 0.01; 3 candidates for 5 places, but reasoner failed: connection refused"
+    assert served.reason == expected
     assert shown(served) == ["i3", "i4", "i2"]
 
 
 def test_recommend_student_down_retriever_order_stands(world):
     world[2].failure = "student gave no answer within 1500 ms"
     served = ask(world, "sure")
-    assert (served.route, served.degraded, served.margin) == ("retriever", True, None)
+    assert (served.route, served.degraded, served.routed) == ("retriever", True, None)
     assert shown(served) == ["i2", "i3", "i4"]
 
 

@@ -15,7 +15,7 @@ from raconteur.reason.onnx import MODEL
 from raconteur.reason.prompts import Prompts
 from raconteur.represent.mentions import mention
 from raconteur.represent.tokenizer import train_tokenizer
-from raconteur.train.quantise import export, to_int8
+from raconteur.train.builds import build, export
 from serving.predictor import parse
 
 ITEMS = ["i1", "i2", "i3", "i4"]
@@ -32,7 +32,7 @@ def models(tmp_path_factory):
             (folder / kind).mkdir()
             reasoner.save(folder / kind)
         export(reasoner.model, folder / "fp32.onnx")
-        to_int8(folder / "fp32.onnx", folder / "student" / MODEL)
+        build("int8-blocks", folder / "fp32.onnx", folder / "student" / MODEL, [])
         (folder / "student" / "model.safetensors").unlink()
     Registry(root).promote("v1", cause="test")
     return root

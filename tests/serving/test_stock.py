@@ -16,7 +16,7 @@ def version(tmp_path):
 
 @pytest.fixture
 def stock(version, tmp_path):
-    return load_stock(version, tmp_path / "features")
+    return load_stock(version, tmp_path / "features", min_margin=0.01)
 
 
 def ids(candidates):
@@ -51,7 +51,7 @@ def test_popular_counts_the_newest_row_of_each_item(version, tmp_path):
         }
     )
     table.write_parquet(features / f"{ITEM_TABLE}.parquet")
-    loaded = load_stock(version, features)
+    loaded = load_stock(version, features, min_margin=0.01)
     assert [(one.item_id, one.score) for one in popular(loaded, seen=(), count=3)] == [
         ("i4", 9.0),
         ("i1", 5.0),
@@ -62,13 +62,13 @@ def test_popular_counts_the_newest_row_of_each_item(version, tmp_path):
 def test_load_version_without_a_catalogue_is_refused(version, tmp_path):
     (version / "items.parquet").unlink()
     with pytest.raises(ArtifactError, match="is no catalogue"):
-        load_stock(version, tmp_path)
+        load_stock(version, tmp_path, min_margin=0.01)
 
 
 def test_stock_items_missing_from_the_catalogue_count_as_unavailable(version, tmp_path):
     items = pl.read_parquet(version / "items.parquet")
     items.filter(pl.col("item_id") != "i1").write_parquet(version / "items.parquet")
-    loaded = load_stock(version, tmp_path)
+    loaded = load_stock(version, tmp_path, min_margin=0.01)
     assert loaded.unavailable.tolist() == [True, False, False, False, True]
     assert np.flatnonzero(loaded.unavailable).size == len(TITLES) - 3
     assert "i1" not in ids(retrieve(loaded, [], seen=(), count=9))

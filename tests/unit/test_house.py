@@ -85,7 +85,7 @@ def test_pipeline_compiles(path, tmp_path):
 
 def test_pipelines_and_components_are_found():
     assert names_of(PIPELINES) == ["pipelines/train.py"]
-    assert len(COMPONENTS) == 11
+    assert len(COMPONENTS) == 15
 
 
 @pytest.mark.parametrize("path", COMPONENTS, ids=names_of(COMPONENTS))

@@ -16,12 +16,15 @@ from raconteur.cli import (
     demo,
     doctor,
     evaluate,
+    export,
     features,
     llm,
     monitor,
     pipeline,
     recommend,
+    route,
     serve,
+    students,
     train,
 )
 from raconteur.cli.failures import DEBUG, run_program
@@ -49,12 +52,16 @@ app.command("train")(train.train)
 app.add_typer(llm.app, name="llm")
 app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
+app.command("students")(students.students)
 app.add_typer(pipeline.app, name="pipeline")
 app.command("serve")(serve.serve)
 app.command("recommend")(recommend.recommend)
 app.add_typer(monitor.app, name="monitor")
+app.add_typer(route.app, name="route")
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
+app.command("quantise")(export.quantise)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 
 

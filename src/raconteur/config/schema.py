@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Layout = Literal["world", "movielens", "retail", "sequences", "movietweetings", "table"]
+# Ways to build the student for ONNX Runtime, see `train.builds`.
+Build = Literal["fp32", "int8-weights", "int8-blocks", "int8-channel", "int8-tensor", "int8-static", "int4"]
 
 
 class Settings(BaseModel):
@@ -73,6 +75,14 @@ class SequentialConfig(Settings):
     num_negatives: int = 512  # shared sampled negatives a batch; at or above the catalogue size: full softmax
 
 
+class RetrieveConfig(Settings):
+    """The fused retriever that proposes what a second stage ranks (`train.retrieval`)."""
+
+    method: Literal["learned", "reciprocal"] = "learned"  # how parts are weighed; reciprocal: ranks, all parts alike
+    num_candidates: PositiveInt = 100  # best items of each part among which the weights are fitted
+    max_matrix_items: PositiveInt = 20_000  # above this many items no part with an items-by-items matrix is fitted
+
+
 class TextConfig(Settings):
     """What the language models read."""
 
@@ -89,7 +99,7 @@ class ReasonerConfig(Settings):
     loss: Literal["listwise", "pointwise", "grpo"] = "listwise"
     num_steps: PositiveInt = 400
     batch_size: PositiveInt = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-4
     dropout: Share = 0.1
     lm_weight: float = 0.1  # weight of the next-token loss beside the listwise one
     tune_steps: PositiveInt = 150  # steps on the Verbalizer's own text (stage 2)
@@ -157,7 +167,12 @@ class StudentConfig(Settings):
     learning_rate: float = 2e-3
     temperature: float = 1.0  # of the teacher's distribution
     hard_weight: Share = 0.3  # weight of the true item beside the teacher
-    min_agreement: Share = 0.98  # share of equal first choices under which the INT8 build is refused
+    # Order of preference: the first build that the gate lets through is served. FP32, last, is the original itself.
+    builds: tuple[Build, ...] = Field(
+        ("int8-weights", "int8-blocks", "int8-channel", "int8-static", "int8-tensor", "int4", "fp32"), min_length=1
+    )
+    min_agreement: Share = 0.99  # share of first choices equal to the original's under which a build is refused
+    max_ndcg_loss: float = Field(0.005, ge=0.0)  # fall in NDCG@10 that the interval of a build may not reach
 
 
 class ServeConfig(Settings):
@@ -172,6 +187,23 @@ class ServeConfig(Settings):
     timeout_ms: float = 1500.0  # of a call to a model server
     log_rows: PositiveInt = 256  # predictions a Parquet file
     log_seconds: float = 1.0  # a prediction waits at most this long before it is on disk
+
+
+class RouteConfig(Settings):
+    """The calibrated router; what decides without a calibration is `serve.route_margin`."""
+
+    mode: Literal["budget", "quality", "rules"] = "budget"  # what sets the threshold: cost, a promise, or the margin
+    lists: Literal["popularity", "served"] = "served"  # candidate lists that it is calibrated and judged on
+    budget_share: Share = 0.3  # at most this share of requests asks the Reasoner (mode budget)
+    budget_ms: float | None = Field(None, gt=0.0)  # the same as mean ms a request, student included; None: the share
+    keep_gain: Share = 0.95  # share of the Reasoner's gain in NDCG that mode quality keeps
+    alpha: float = Field(0.1, gt=0.0, lt=1.0)  # of the student's requests at most this share is ranked worse ...
+    delta: float = Field(0.1, gt=0.0, lt=1.0)  # ... with confidence 1 - delta (mode quality) ...
+    regret: float = Field(0.1, ge=0.0)  # ... by more than this in NDCG@10
+    tolerance: float = Field(0.005, ge=0.0)  # loss in NDCG@10 that still counts as equal quality, for the saving
+    explore: float = Field(0.01, ge=0.0, le=0.5)  # share of requests that is sent the other way, for the logs' sake
+    max_load: Share = 0.9  # load of the Reasoner above which nobody asks it
+    reasoner_p99_ms: float | None = Field(None, gt=0.0)  # None: costs.json says it, or three times its mean
 
 
 class MonitorConfig(Settings):
@@ -193,11 +225,13 @@ class Config(Settings):
     evaluate: EvaluateConfig = EvaluateConfig()
     text: TextConfig = TextConfig()
     sequential: SequentialConfig = SequentialConfig()
+    retrieve: RetrieveConfig = RetrieveConfig()
     reasoner: ReasonerConfig = ReasonerConfig()
     verbalizer: VerbalizerConfig = VerbalizerConfig()
     llm: LlmConfig = LlmConfig()
     student: StudentConfig = StudentConfig()
     serve: ServeConfig = ServeConfig()
+    route: RouteConfig = RouteConfig()
     monitor: MonitorConfig = MonitorConfig()
 
     @model_validator(mode="after")

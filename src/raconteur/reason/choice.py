@@ -1,9 +1,9 @@
 """The Reasoner of the demo profile: constrained choice in one forward pass.
 
 It reads `text <choose> candidate 1 … candidate N <answer>` (`prompts`). The pointer head scores each candidate twice:
-the state before the candidates against the candidate's embedding (what the sequential model it is started from does),
-and the answer's state against the candidate's own state (a choice that has read all of them). The second term starts
-at zero; the first is left out where candidates are titles, which have no embedding of their own. The letters head
+the state before the candidates against the candidate's embedding (what the sequential model it is started from does)
+plus the candidate's prior, and the answer's state against the candidate's own state (a choice that has read all of
+them). The last term starts at zero; the others are left out where candidates are titles. The letters head
 reads the answer as from any language model: the logit of each candidate's letter as the next token. Axis letters:
 B texts, L positions, N candidates, W width.
 """
@@ -49,6 +49,9 @@ class ChoiceModel(nn.Module):
             self.query = nn.Linear(width, width, bias=False)
             self.key = nn.Linear(width, width, bias=False)
             nn.init.zeros_(self.query.weight)
+            # By token. Next-token logits hold how popular an item is; a choice among negatives drawn by popularity
+            # must not. It starts at minus the log of that, which makes one state right for both.
+            self.prior = nn.Embedding(vocab_size, 1, _weight=torch.zeros(vocab_size, 1))
         self.dropout = nn.Dropout(dropout)
 
     def states(self, ids_BL: Tensor) -> Tensor:
@@ -74,9 +77,15 @@ class ChoiceModel(nn.Module):
         choice_BN = choice_BN * states_BLW.shape[-1] ** -0.5
         if self.inputs == "text":
             return choice_BN
+        items_BN = ids_BL.gather(1, places_BN)
         user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
-        known_BNW = self.body.embed_tokens(ids_BL.gather(1, places_BN))
-        return (known_BNW @ user_BW[:, :, None]).squeeze(-1) + choice_BN
+        known_BN = (self.body.embed_tokens(items_BN) @ user_BW[:, :, None]).squeeze(-1)
+        return known_BN + self.prior(items_BN).squeeze(-1) + choice_BN
+
+    def suits(self, states_BLW: Tensor, choose_B: Tensor, items_K: Tensor) -> Tensor:
+        """How well each of these item tokens suits each text [B, K], candidates unread; pointer head only."""
+        user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
+        return user_BW @ self.body.embed_tokens(items_K).T + self.prior(items_K).squeeze(-1)
 
     def _letter_logits(self, ids_BL: Tensor, answer_BW: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
         """A letter stands right behind `<choose>`, or behind the last token of the candidate before."""

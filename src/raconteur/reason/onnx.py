@@ -1,4 +1,4 @@
-"""The student as it is served: an INT8 ONNX model under ONNX Runtime, with the tokenizer in the same folder."""
+"""The student as it is served: a quantised ONNX model under ONNX Runtime, with the tokenizer in the same folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from raconteur.artifacts import MANIFEST, verify
 from raconteur.errors import ArtifactError
 from raconteur.reason.prompts import Prompts
 from raconteur.types import FloatArray
@@ -37,15 +38,24 @@ class OnnxReasoner:
     def load(cls, folder: Path, num_threads: int = 1) -> "OnnxReasoner":
         """
         Raises:
-            ArtifactError: the folder holds no student, or the runtime lacks an operator of it.
+            ArtifactError: the folder holds no student, a file was changed, or the runtime lacks an operator of it.
         """
-        prompts = Prompts.load(folder)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = num_threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other processes share the cores
-        try:
-            session = ort.InferenceSession(str(folder / MODEL), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # the runtime raises its own unrelated classes
-            raise ArtifactError(f"{folder} holds no readable student: {error}") from error
-        return cls(session, prompts)
+        if (folder / MANIFEST).exists():  # a part of a version may have none: the version's covers it
+            verify(folder)
+        return cls(start_session(folder / MODEL, num_threads), Prompts.load(folder))
+
+
+def start_session(model: Path, num_threads: int = 1) -> ort.InferenceSession:
+    """
+    Raises:
+        ArtifactError: there is no such model, or the runtime lacks an operator of it; the message names the operator.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other processes share the cores
+    try:
+        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime raises its own unrelated classes
+        said = " ".join(str(error).split())
+        raise ArtifactError(f"{model} is no student that ONNX Runtime {ort.__version__} can run: {said}") from error

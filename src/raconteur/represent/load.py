@@ -34,3 +34,8 @@ def load_verbalizer(folder: Path) -> Verbalizer:
             f"{folder} holds a Verbalizer of kind '{kind}'; known kinds: {', '.join(sorted([*loaders, 'llm']))}"
         )
     return loaders[kind](folder)
+
+
+def writer_of(verbalizer: Path | Verbalizer) -> Verbalizer:
+    """A Verbalizer, or the one in a folder: training steps take either."""
+    return load_verbalizer(verbalizer) if isinstance(verbalizer, Path) else verbalizer

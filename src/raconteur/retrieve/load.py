@@ -6,9 +6,14 @@ from typing import Any, Protocol
 
 from raconteur.artifacts import new_folder, verify
 from raconteur.errors import ArtifactError
+from raconteur.retrieve.dense import Dense
 from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.files import read_kind
+from raconteur.retrieve.fusion import FusedRetriever
+from raconteur.retrieve.lexical import Lexical
+from raconteur.retrieve.linear import Linear
 from raconteur.retrieve.markov import Markov
+from raconteur.retrieve.neighbours import Neighbours
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
 from raconteur.types import Retriever
 
@@ -32,12 +37,22 @@ def load_retriever(folder: Path) -> SavedRetriever:
         ArtifactError: the folder is incomplete, was changed, or names a kind that nobody can load.
     """
     verify(folder)
+    return _load(folder)
+
+
+def _load(folder: Path) -> SavedRetriever:
+    """A folder that was verified, or one part of it."""
     kind = read_kind(folder)
     loaders: Mapping[str, Callable[[Path], SavedRetriever]] = {
         Popularity.kind: Popularity.load,
         RecentPopularity.kind: RecentPopularity.load,
         Ease.kind: Ease.load,
         Markov.kind: Markov.load,
+        Linear.kind: Linear.load,
+        Neighbours.kind: Neighbours.load,
+        Lexical.kind: Lexical.load,
+        Dense.kind: Dense.load,
+        FusedRetriever.kind: lambda fused: FusedRetriever.load(fused, _load),
         "sequential": _load_sequential,
     }
     if kind not in loaders:

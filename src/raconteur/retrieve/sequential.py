@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -72,19 +71,21 @@ class SequentialRetriever:
         self.config = config
         self._index = {item_id: number for number, item_id in enumerate(self.item_ids, start=1)}
 
-    @torch.inference_mode()
     def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         """Logits [B, V], float32. An empty history scores by a lone padding token."""
-        chunks = [histories[start : start + SCORE_BATCH] for start in range(0, len(histories), SCORE_BATCH)]
-        rows = [self._score_batch(chunk) for chunk in chunks]
-        return np.concatenate(rows) if rows else np.zeros((0, len(self.item_ids)), dtype=np.float32)
+        scores_BV: FloatArray = (self.states(histories) @ self.model.items_VW.detach().T).numpy()
+        return scores_BV
 
-    def _score_batch(self, histories: Sequence[Sequence[str]]) -> FloatArray:
+    @torch.inference_mode()
+    def states(self, histories: Sequence[Sequence[str]]) -> Tensor:
+        """The state after each history [B, W], float32."""
+        chunks = [histories[start : start + SCORE_BATCH] for start in range(0, len(histories), SCORE_BATCH)]
+        return torch.cat([torch.empty(0, self.config.width), *map(self._states, chunks)])
+
+    def _states(self, histories: Sequence[Sequence[str]]) -> Tensor:
         known = [[self._index[item] for item in history if item in self._index] for history in histories]
         items_BL, last_B = pad([row[-self.config.max_items :] for row in known])
-        states_BLW = self.model(items_BL)
-        state_BW = states_BLW[torch.arange(len(known)), last_B]
-        return (state_BW @ self.model.items_VW.T).float().numpy()
+        return self.model(items_BL)[torch.arange(len(known)), last_B].float()
 
     def save(self, folder: Path) -> None:
         save_file(self.model.state_dict(), folder / "model.safetensors")

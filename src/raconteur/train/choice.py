@@ -5,7 +5,7 @@ Used for the frozen Reasoner (a mixture of styles), for the Reasoner on the Verb
 positions, N candidates, W width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,11 +47,15 @@ class Examples:
 
 @dataclass(frozen=True)
 class Batch:
+    rows_B: IntArray  # which examples
     ids_BL: Tensor
     choose_B: Tensor
     places_BN: Tensor  # position of each candidate's last token
     truth_B: Tensor  # place of the true item among the candidates
     candidates_BN: IntArray  # item numbers
+
+
+Also = Callable[[ChoiceModel, Tensor, Batch, np.random.Generator], Tensor]
 
 
 def draw_targets(log: TrainingLog, num: int, rng: np.random.Generator) -> pl.DataFrame:
@@ -111,21 +115,29 @@ def draw_batch(
         [[examples.items[item] for item in row] for row in shuffled_BN],
     )
     ids_BL, choose_B, places_BN = map(torch.from_numpy, (layout.ids_BL, layout.choose_B, layout.places_BN))
-    return Batch(ids_BL, choose_B, places_BN, torch.from_numpy(order_BN.argmin(axis=1)), shuffled_BN)
+    return Batch(rows_B, ids_BL, choose_B, places_BN, torch.from_numpy(order_BN.argmin(axis=1)), shuffled_BN)
 
 
 def choice_loss(
-    model: ChoiceModel, batch: Batch, lm_weight: float, rng: np.random.Generator, loss: Loss = "listwise"
+    model: ChoiceModel,
+    batch: Batch,
+    lm_weight: float,
+    rng: np.random.Generator,
+    loss: Loss = "listwise",
+    also: Also | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """Loss of the choice plus the weighted next-token loss of the texts; figures: choice and accuracy.
 
     Args:
         loss: which of `losses`; choices of `grpo` are sampled from the generator.
+        also: another loss on the states, which is added.
     """
     states_BLW = model.states(batch.ids_BL)
     scores_BN = model.choose(batch.ids_BL, states_BLW, batch.choose_B, batch.places_BN)
     choice = _loss_of(loss, scores_BN, batch.truth_B, rng)
     total = choice
+    if also is not None:
+        total = total + also(model, states_BLW, batch, rng)
     if lm_weight > 0:
         total = total + lm_weight * next_token_loss(model, states_BLW, batch.ids_BL, batch.choose_B, rng)
     accuracy = (scores_BN.argmax(1) == batch.truth_B).float().mean().item()

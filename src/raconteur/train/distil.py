@@ -1,11 +1,14 @@
 """Distils the Reasoner into a small student that reads the same prompt.
 
 The student is the same kind of model, narrower and shallower. Its embeddings start as the teacher's, projected on
-their principal directions, which keeps dot products between items and states. It learns the teacher's distribution
-over each candidate list (soft listwise targets) and the true item. Source: ListNet's top-one probabilities.
+their principal directions, which keeps dot products between items and states. Where the teacher chose the item that
+was taken, the student learns the teacher's distribution over the list and that item; where it chose another, the item
+alone (teachers are wrong often enough to hurt); where nobody knows, the teacher's distribution alone.
+Axis letters: B lists, N candidates, R lessons.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,41 +17,46 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from raconteur import columns as c
 from raconteur.artifacts import new_folder
 from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
-from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
-from raconteur.train.choice import draw_batch, encode_examples
-from raconteur.train.examples import NegativeSampler, training_log
+from raconteur.reason.prompts import Prompts
+from raconteur.train.lessons import LESSONS
 from raconteur.train.loop import fit
-from raconteur.train.losses import listwise_loss
-from raconteur.train.tune import TEXTS
+from raconteur.train.losses import softened_divergence
 
 
-def distil(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
+@dataclass(frozen=True)
+class Lessons:
+    """Encoded lessons: token ids of texts and candidates, and what the teacher said."""
+
+    texts: list[list[int]]
+    items: dict[str, list[int]]
+    candidates: list[list[str]]
+    truth_R: Tensor  # -1: not among the candidates
+    taught_RN: Tensor
+
+
+def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
     """Writes the student's folder (torch); returns its last losses and agreement with the teacher while training."""
-    dataset = load_dataset(data)
-    item_ids = tuple(dataset.items["item_id"].to_list())
-    log = training_log(dataset)
     teacher = ChoiceReasoner.load(reasoner)
-    table = pl.read_parquet(reasoner / TEXTS)
-    sampler = NegativeSampler(log, item_ids)
-    examples = encode_examples(table["text"].to_list(), table, teacher.prompts, sampler, item_ids)
+    read = _encoded(pl.read_parquet(lessons / LESSONS), teacher.prompts)
     torch.manual_seed(config.seed)
     model = _student(teacher.model, config)
     settings = config.student
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        batch = draw_batch(examples, teacher.prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
-        with torch.no_grad():
-            taught_BN = teacher.model(batch.ids_BL, batch.choose_B, batch.places_BN)
-        scores_BN = model(batch.ids_BL, batch.choose_B, batch.places_BN)
-        soft = soft_listwise_loss(scores_BN, taught_BN, settings.temperature)
-        hard = listwise_loss(scores_BN, batch.truth_B)
+        rows_B = rng.integers(len(read.texts), size=settings.batch_size)
+        truth_B, taught_BN = read.truth_R[rows_B], read.taught_RN[rows_B]
+        scores_BN = model(*_layout(read, teacher.prompts, rows_B))
+        soft_B = softened_divergence(scores_BN, taught_BN, settings.temperature)
+        hard_B = F.cross_entropy(scores_BN.float(), truth_B, ignore_index=-1, reduction="none")
         agreement = (scores_BN.argmax(1) == taught_BN.argmax(1)).float().mean().item()
-        loss = (1 - settings.hard_weight) * soft + settings.hard_weight * hard
-        return loss, {"soft": soft.item(), "hard": hard.item(), "agreement": agreement}
+        loss = gated_loss(soft_B, hard_B, truth_B, taught_BN.argmax(1), settings.hard_weight)
+        figures = {"soft": soft_B.mean().item(), "hard": hard_B.sum().item() / max(1, int((truth_B >= 0).sum()))}
+        return loss, {**figures, "agreement": agreement}
 
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "student", "seed")
     curves = fit(
@@ -67,15 +75,35 @@ def distil(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: P
     return {name: curves[name][-1] for name in ("soft", "hard", "agreement")}
 
 
-def soft_listwise_loss(scores_BN: Tensor, teacher_BN: Tensor, temperature: float) -> Tensor:
-    """Mean KL(teacher || student) over candidate lists, in nats, both softened by the temperature.
+def gated_loss(soft_B: Tensor, hard_B: Tensor, truth_B: Tensor, chosen_B: Tensor, hard_weight: float) -> Tensor:
+    """Mean loss of lists; with `hard_weight` 1 the teacher is not heard at all.
 
     Args:
-        scores_BN, teacher_BN: raw scores on the same candidates.
+        soft_B: divergence from the teacher.
+        hard_B: minus the log-probability of the true item; 0 where it is not on the list.
+        truth_B: its place, or -1.
+        chosen_B: the teacher's first choice.
     """
-    taught_BN = F.log_softmax(teacher_BN.float() / temperature, dim=1)
-    learned_BN = F.log_softmax(scores_BN.float() / temperature, dim=1)
-    return F.kl_div(learned_BN, taught_BN, reduction="batchmean", log_target=True) * temperature**2
+    wrong_B = (truth_B >= 0) & (chosen_B != truth_B)
+    return torch.where(wrong_B, hard_B, (1 - hard_weight) * soft_B + hard_weight * hard_B).mean()
+
+
+def _encoded(table: pl.DataFrame, prompts: Prompts) -> Lessons:
+    candidates = table[c.CANDIDATES].to_list()
+    distinct = sorted({item_id for row in candidates for item_id in row})
+    return Lessons(
+        texts=prompts.encode_texts(table["text"].to_list()),
+        items=dict(zip(distinct, prompts.encode_items(distinct), strict=True)),
+        candidates=candidates,
+        truth_R=torch.tensor(table[c.TRUTH].to_list()),
+        taught_RN=torch.tensor(table["scores"].to_list()),
+    )
+
+
+def _layout(read: Lessons, prompts: Prompts, rows_B: np.ndarray) -> tuple[Tensor, ...]:
+    items = [[read.items[item_id] for item_id in read.candidates[row]] for row in rows_B]
+    layout = prompts.lay_out([read.texts[row] for row in rows_B], items)
+    return tuple(map(torch.from_numpy, (layout.ids_BL, layout.choose_B, layout.places_BN)))
 
 
 def _student(teacher: ChoiceModel, config: Config) -> ChoiceModel:
@@ -92,5 +120,8 @@ def _student(teacher: ChoiceModel, config: Config) -> ChoiceModel:
     )
     _, _, directions_WW = torch.linalg.svd(table_TW, full_matrices=False)
     with torch.no_grad():
-        student.body.embed_tokens.weight.copy_(table_TW @ directions_WW[: settings.width].T)
+        projected = table_TW @ directions_WW[: settings.width].T
+        student.body.embed_tokens.weight.zero_()[:, : projected.shape[1]] = projected
+        if teacher.head == "pointer":
+            student.prior.weight.copy_(teacher.prior.weight)
     return student

@@ -86,14 +86,17 @@ class NegativeSampler:
     """Draws unseen items in proportion to how often they are taken, without replacement (Gumbel top-k).
 
     Only for a user who has touched nearly the whole catalogue do touched items fill the list.
+
+    Attributes:
+        counts_V: takes of each item.
     """
 
     def __init__(self, log: TrainingLog, item_ids: tuple[str, ...]) -> None:
         index = {item_id: number for number, item_id in enumerate(item_ids)}
         self.users = {user: number for number, user in enumerate(log.events[c.USER_ID].unique(maintain_order=True))}
-        counts = np.zeros(len(item_ids))
-        np.add.at(counts, [index[item] for item in log.targets[c.ITEM_ID]], 1.0)
-        self._log_share = np.log(counts + NEVER_TAKEN)
+        self.counts_V = np.zeros(len(item_ids))
+        np.add.at(self.counts_V, [index[item] for item in log.targets[c.ITEM_ID]], 1.0)
+        self._log_share = np.log(self.counts_V + NEVER_TAKEN)
         self._seen = np.zeros((len(self.users), len(item_ids)), dtype=bool)
         rows = [self.users[user] for user in log.events[c.USER_ID]]
         self._seen[rows, [index[item] for item in log.events[c.ITEM_ID]]] = True

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from raconteur.errors import TrainingError
-from raconteur.hardware import autocast
+from raconteur.hardware import autocast, muon
 
 LOG_EVERY_S = 5.0
 CHECKPOINT_EVERY_S = 20.0
@@ -118,7 +118,7 @@ def _optimizers(
     for name, value in model.named_parameters():
         (hidden if matrix_rate and value.ndim == 2 and "layers" in name else others).append(value)
     adam = torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY, fused=True)
-    return [adam, torch.optim.Muon(hidden, lr=matrix_rate, weight_decay=0.0)] if matrix_rate else [adam]
+    return [adam, muon(hidden, matrix_rate)] if matrix_rate else [adam]
 
 
 def _factor(step: int, num_steps: int) -> float:

@@ -47,3 +47,16 @@ def advantages(rewards_BG: Tensor) -> Tensor:
     """Rewards standardised within their group; a group of equal rewards has none."""
     centred_BG = rewards_BG - rewards_BG.mean(dim=1, keepdim=True)
     return centred_BG / (rewards_BG.std(dim=1, keepdim=True) + EPSILON)
+
+
+def softened_divergence(scores_BN: Tensor, teacher_BN: Tensor, temperature: float) -> Tensor:
+    """KL(teacher || student) of each candidate list [B], in nats, both softened by the temperature.
+
+    Args:
+        scores_BN, teacher_BN: raw scores on the same candidates.
+
+    Source: Hinton et al., 2015; their factor of the squared temperature keeps gradients alike.
+    """
+    taught_BN = F.log_softmax(teacher_BN.float() / temperature, dim=1)
+    learned_BN = F.log_softmax(scores_BN.float() / temperature, dim=1)
+    return F.kl_div(learned_BN, taught_BN, reduction="none", log_target=True).sum(dim=1) * temperature**2

@@ -18,6 +18,7 @@ from raconteur.artifacts import new_folder
 from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
+from raconteur.data.takes import takes_before
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.prompts import LETTERS, Prompts
 from raconteur.represent.citations import VOCABULARY, resolve
@@ -28,6 +29,7 @@ from raconteur.represent.template import TemplateVerbalizer, event_text
 from raconteur.represent.tokenizer import train_tokenizer
 from raconteur.retrieve.sequential import SequentialRetriever, pad
 from raconteur.train.choice import (
+    Batch,
     choice_loss,
     draw_batch,
     draw_targets,
@@ -37,12 +39,14 @@ from raconteur.train.choice import (
 )
 from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
 from raconteur.train.loop import fit
-from raconteur.types import History, Item
+from raconteur.train.losses import softened_divergence
+from raconteur.types import FloatArray, History, Item
 
 MAX_EXAMPLES = 24_000
 TEMPLATE_SHARE = 0.25
 TOKENIZER_TEXTS = 2_000
 DOCUMENTS = 16  # catalogue entries read a step
+TAUGHT_ITEMS = 256  # a batch
 
 
 def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, checkpoints: Path) -> dict[str, float]:
@@ -70,13 +74,17 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
     examples = encode_examples(texts, targets, prompts, sampler, item_ids)
     torch.manual_seed(config.seed)
     model = _untrained(prompts, config)
+    teacher = None
     if settings.inputs != "text":
-        _start(model, SequentialRetriever.load(retriever), prompts)
+        collaborative = SequentialRetriever.load(retriever)
+        _start(model, collaborative, prompts, sampler.counts_V)
+        if settings.head == "pointer":
+            teacher = _Teacher(collaborative, takes_before(log.events, targets), prompts, sampler.counts_V)
     encoded = prompts.encode_texts(documents)
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(examples, prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
-        loss, figures = choice_loss(model, batch, settings.lm_weight, rng, settings.loss)
+        loss, figures = choice_loss(model, batch, settings.lm_weight, rng, settings.loss, teacher)
         return loss + settings.lm_weight * _document_loss(model, encoded, prompts.pad_id, rng), figures
 
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "seed")
@@ -94,6 +102,32 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
         ChoiceReasoner(model, prompts).save(folder)
         (folder / "curves.json").write_text(json.dumps(curves))
     return {"loss": curves["choice"][-1], "accuracy": curves["accuracy"][-1]}
+
+
+class _Teacher:
+    """The sequential model, from which the Reasoner learns whom an item suits, however the history is written.
+
+    One choice a text says little; the whole distribution over items that the sequential model gives after the same
+    history says much. Its states are computed once.
+    """
+
+    def __init__(
+        self, retriever: SequentialRetriever, taken: Sequence[Sequence[str]], prompts: Prompts, counts_V: FloatArray
+    ) -> None:
+        self._states_EW = retriever.states(taken)
+        self._items_VW = retriever.model.items_VW.detach()
+        self._tokens_V = torch.tensor([prompts.item_token(item_id) for item_id in retriever.item_ids])
+        self._log_counts_V = torch.from_numpy(np.log1p(counts_V)).float()
+        self._share_V = (counts_V + 1.0) / (counts_V + 1.0).sum()
+
+    def __call__(self, model: ChoiceModel, states_BLW: Tensor, batch: Batch, rng: np.random.Generator) -> Tensor:
+        """Mean divergence from it, in nats, over items drawn by popularity for the batch; popularity is taken out."""
+        num = min(TAUGHT_ITEMS, len(self._share_V))
+        drawn_K = torch.from_numpy(rng.choice(len(self._share_V), size=num, replace=False, p=self._share_V))
+        taught_BK = self._states_EW[batch.rows_B] @ self._items_VW[drawn_K].T - self._log_counts_V[drawn_K]
+        return softened_divergence(
+            model.suits(states_BLW, batch.choose_B, self._tokens_V[drawn_K]), taught_BK, 1.0
+        ).mean()
 
 
 def mixture(
@@ -173,8 +207,12 @@ def _untrained(prompts: Prompts, config: Config) -> ChoiceModel:
     )
 
 
-def _start(model: ChoiceModel, retriever: SequentialRetriever, prompts: Prompts) -> None:
-    """Copies the sequential model's body, and its item embeddings to the item tokens."""
+def _start(model: ChoiceModel, retriever: SequentialRetriever, prompts: Prompts, counts_V: FloatArray) -> None:
+    """Copies the sequential model's body, and its item embeddings to the item tokens; takes popularity out of choices.
+
+    Args:
+        counts_V: takes of each item, in the retriever's order.
+    """
     body = {
         name: value for name, value in retriever.model.body.state_dict().items() if not name.startswith("embed_tokens")
     }
@@ -182,6 +220,8 @@ def _start(model: ChoiceModel, retriever: SequentialRetriever, prompts: Prompts)
     tokens = [prompts.item_token(item_id) for item_id in retriever.item_ids]
     with torch.no_grad():
         model.body.embed_tokens.weight[tokens] = retriever.model.items_VW
+        if model.head == "pointer":
+            model.prior.weight[tokens, 0] = -torch.from_numpy(np.log1p(counts_V)).float()
 
 
 def _document_loss(

@@ -16,9 +16,10 @@ from raconteur.evaluate.gate import GateDecision, GateInputs, write_record
 from raconteur.evaluate.metrics import recall_at_1
 from raconteur.reason.load import load_student
 from raconteur.represent.load import load_verbalizer
+from raconteur.retrieve.rerank import FILE as RERANK
 from raconteur.train.table import OUTCOMES, SERVED, Choices, test_choices
 
-MODELS = ("retriever", "reasoner", "verbalizer", "student")
+MODELS = ("retriever", "reasoner", "verbalizer", "student", "router")
 GATE = "gate.json"
 
 
@@ -26,7 +27,7 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
     """Writes `<registry>/<version>/` with its gate record; moves the champion's pointer if the gate says so.
 
     Args:
-        parts: folders of retriever, reasoner, verbalizer, student and arms (the evaluation).
+        parts: folders of `MODELS`, requests (with the weights of retriever and model) and arms (the evaluation).
     """
     models = Registry(registry)
     dataset = load_dataset(data)
@@ -46,6 +47,7 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
     with new_folder(models.folder(version), **about) as folder:
         for name in MODELS:
             shutil.copytree(parts[name], folder / name)
+        shutil.copy(parts["requests"] / RERANK, folder / RERANK)
         shutil.copy(data / "items.parquet", folder / "items.parquet")
         decision = write_record(folder / GATE, inputs)
     if decision.promote:

@@ -15,7 +15,7 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceReasoner
-from raconteur.represent.load import load_verbalizer
+from raconteur.represent.load import writer_of
 from raconteur.train.choice import choice_loss, draw_batch, draw_targets, encode_examples, histories_of
 from raconteur.train.examples import NegativeSampler, TrainingLog, training_log
 from raconteur.train.loop import fit
@@ -35,7 +35,7 @@ def tune_reasoner(
     dataset = load_dataset(data)
     item_ids = tuple(dataset.items["item_id"].to_list())
     log = training_log(dataset)
-    writer = load_verbalizer(verbalizer) if isinstance(verbalizer, Path) else verbalizer
+    writer = writer_of(verbalizer)
     table = written_targets(log, writer, config)
     tuned = ChoiceReasoner.load(reasoner)
     sampler = NegativeSampler(log, item_ids)

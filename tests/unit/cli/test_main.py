@@ -21,8 +21,8 @@ HEAVY = (
     "evidently",
 )
 COMMANDS = (
-    *("data", "features", "train", "llm", "evaluate", "ablate", "pipeline", "serve"),
-    *("recommend", "monitor", "doctor", "bench", "demo"),
+    *("data", "features", "train", "llm", "evaluate", "ablate", "students", "pipeline", "serve"),
+    *("recommend", "monitor", "route", "doctor", "bench", "quantise", "export", "demo"),
 )
 ROOT = Path(__file__).parents[3]
 

@@ -8,11 +8,17 @@ import torch
 
 from raconteur.config.schema import SequentialConfig
 from raconteur.errors import ArtifactError
+from raconteur.retrieve.dense import Dense
 from raconteur.retrieve.ease import Ease
+from raconteur.retrieve.fusion import FusedRetriever
+from raconteur.retrieve.lexical import Lexical
+from raconteur.retrieve.linear import Linear
 from raconteur.retrieve.load import load_retriever, save
 from raconteur.retrieve.markov import Markov
+from raconteur.retrieve.neighbours import Neighbours
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
 from raconteur.retrieve.sequential import ItemLM, SequentialRetriever
+from raconteur.types import Item
 
 ITEMS = ("alien", "brazil", "clue", "dune", "unseen ü")
 SEQUENCES = [["alien", "brazil", "clue"], ["alien", "brazil"], ["dune", "alien", "ghost"], [], ["clue", "clue"]]
@@ -20,10 +26,18 @@ TIMES = [[datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=step) for step in ra
 HISTORIES = [["alien"], ["brazil", "alien", "alien"], [], ["dune", "clue"], ["unseen ü"]]
 
 
+CATALOGUE = [Item(item, f"{item} the film", ("drama",)) for item in ITEMS]
+
+
 def _sequential():
     torch.manual_seed(0)
     config = SequentialConfig(num_layers=1, width=8, num_heads=2, max_items=4)
     return SequentialRetriever(ItemLM(len(ITEMS), config), ITEMS, config)
+
+
+def _fused(method):
+    parts = {"sequential": _sequential(), "markov": Markov.fit(SEQUENCES, ITEMS), "dense": Dense.fit(CATALOGUE)}
+    return FusedRetriever(parts, np.array([1.0, 0.5, -0.1]), method)
 
 
 FITTED = {
@@ -34,6 +48,12 @@ FITTED = {
     "markov": lambda: Markov.fit(SEQUENCES, ITEMS),
     "markov_discounted": lambda: Markov.fit(SEQUENCES, ITEMS, discount_popular=True),
     "sequential": _sequential,
+    "linear": lambda: Linear.fit(SEQUENCES, ITEMS, regularisation=1.0),
+    "neighbours": lambda: Neighbours.fit(SEQUENCES, ITEMS),
+    "lexical": lambda: Lexical.fit(CATALOGUE),
+    "dense": lambda: Dense.fit(CATALOGUE),
+    "fused_learned": lambda: _fused("learned"),
+    "fused_reciprocal": lambda: _fused("reciprocal"),
 }
 
 

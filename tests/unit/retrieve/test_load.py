@@ -25,7 +25,7 @@ def test_load_absent_folder_is_refused(tmp_path):
 def test_load_unknown_kind_names_the_known_ones(tmp_path):
     with new_folder(tmp_path / "retriever") as folder:
         (folder / "config.json").write_text(json.dumps({"kind": "oracle"}))
-    with pytest.raises(ArtifactError, match=r"kind 'oracle'; known kinds: ease, markov, popularity"):
+    with pytest.raises(ArtifactError, match=r"kind 'oracle'; known kinds: dense, ease, fused, lexical, linear, markov"):
         load_retriever(tmp_path / "retriever")
 
 

@@ -13,7 +13,7 @@ from raconteur.represent.citations import VOCABULARY
 from raconteur.represent.facts import Facts
 from raconteur.represent.mentions import mention, mentioned
 from raconteur.represent.tokenizer import train_tokenizer
-from raconteur.train.best import KEPT_SHARE, NUM_STYLES, best_styles
+from raconteur.train.best import ROUNDS, best_styles
 from raconteur.train.examples import NegativeSampler, TrainingLog
 from raconteur.train.rewards import Rewards, Rollouts
 from raconteur.types import Event, History
@@ -60,7 +60,7 @@ def facts():
 def test_best_styles_leave_out_what_hinders_the_reasoner(rollouts, facts):
     rewards = Rewards(Helped(), rollouts, CONFIG)
     styles = best_styles(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(0))
-    assert len(styles) == KEPT_SHARE * NUM_STYLES == 4
+    assert len(styles) == ROUNDS[-1][1] == 2
     assert {style.keep for style in styles} == {"takes"}
 
 

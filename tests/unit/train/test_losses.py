@@ -7,8 +7,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raconteur.train.distil import soft_listwise_loss
-from raconteur.train.losses import EPSILON, advantages, grpo_loss, listwise_loss, pointwise_loss, policy_loss
+from raconteur.train.losses import (
+    EPSILON,
+    advantages,
+    grpo_loss,
+    listwise_loss,
+    pointwise_loss,
+    policy_loss,
+    softened_divergence,
+)
 
 LN2 = math.log(2.0)
 
@@ -86,12 +93,12 @@ def test_losses_do_not_depend_on_the_order_of_candidates(order):
     assert policy_loss(shuffled.log_softmax(1), same, moved).item() == pytest.approx(before.item(), abs=1e-6)
 
 
-def test_soft_listwise_loss_is_the_kl_of_the_two_distributions():
+def test_softened_divergence_is_the_kl_of_the_two_distributions():
     # teacher (3/4, 1/4), student (1/2, 1/2): KL = 3/4 ln 3/2 + 1/4 ln 1/2
-    loss = soft_listwise_loss(torch.zeros(1, 2), torch.tensor([[math.log(3.0), 0.0]]), 1.0)
+    loss = softened_divergence(torch.zeros(1, 2), torch.tensor([[math.log(3.0), 0.0]]), 1.0)
     assert loss.item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
 
 
-def test_soft_listwise_loss_of_the_teacher_itself_is_zero_at_any_temperature():
+def test_softened_divergence_of_the_teacher_itself_is_zero_at_any_temperature():
     scores = torch.tensor([[1.0, -2.0, 0.5]])
-    assert soft_listwise_loss(scores + 7.0, scores, 2.0).item() == pytest.approx(0.0, abs=1e-6)
+    assert softened_divergence(scores + 7.0, scores, 2.0).item() == pytest.approx(0.0, abs=1e-6)

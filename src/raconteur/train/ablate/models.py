@@ -15,7 +15,8 @@ from typing import Any
 
 from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
-from raconteur.train.ablate.stages import Stage, stage
+from raconteur.train.ablate.stages import Stage
+from raconteur.train.ablate.stages import stage as make_stage
 
 # Settings of a section that decide about other stages only. They are named to be left out, not the others to be taken
 # in, so that a setting that is new counts for every stage.
@@ -57,17 +58,17 @@ class Models:
 
         lists = self.config.evaluate.model_dump(include={"num_candidates", "negatives", "max_users"})
         settings = {"data": self.config.data.model_dump(), "world": self.config.world.model_dump(), "lists": lists}
-        return stage("data", self.root, {**settings, "seed": self.config.seed}, (), run)
+        return make_stage("data", self.root, {**settings, "seed": self.config.seed}, (), run)
 
     @cached_property
     def sequential(self) -> Stage:
         def run(out: Path, checkpoints: Path) -> object:
             from raconteur.train.sequential import train_sequential
 
-            return train_sequential(self._seeded(), self.data.folder, out, checkpoints)
+            return train_sequential(self.seeded(), self.data.folder, out, checkpoints)
 
         settings = {"sequential": self.config.sequential.model_dump()}
-        return self._stage("sequential", settings, (self.data,), run)
+        return self.stage("sequential", settings, (self.data,), run)
 
     @cached_property
     def reasoner(self) -> Stage:
@@ -76,13 +77,13 @@ class Models:
         def run(out: Path, checkpoints: Path) -> object:
             from raconteur.train.reasoner import train_reasoner
 
-            return train_reasoner(self._seeded(), self.data.folder, self.sequential.folder, out, checkpoints)
+            return train_reasoner(self.seeded(), self.data.folder, self.sequential.folder, out, checkpoints)
 
         settings = {
             "reasoner": self.config.reasoner.model_dump(exclude=STAGE_2),
             "text": self.config.text.model_dump(),
         }
-        return self._stage("reasoner", settings, (self.data, self.sequential), run)
+        return self.stage("reasoner", settings, (self.data, self.sequential), run)
 
     @cached_property
     def start(self) -> Stage:
@@ -91,19 +92,19 @@ class Models:
         def run(out: Path, checkpoints: Path) -> object:
             from raconteur.train.verbalizer import start_verbalizer
 
-            return start_verbalizer(self._seeded(), self.data.folder, self.reasoner.folder, out, checkpoints)
+            return start_verbalizer(self.seeded(), self.data.folder, self.reasoner.folder, out, checkpoints)
 
         settings = {"verbalizer": self.config.verbalizer.model_dump(exclude={"grpo", "action", "best_steps"})}
-        return self._stage("start", settings, (self.data, self.reasoner), run)
+        return self.stage("start", settings, (self.data, self.reasoner), run)
 
     @cached_property
     def rewrite(self) -> Stage:
-        return self._grpo("rewrite", self._seeded(), judge=self.reasoner, start=self.start)
+        return self._grpo("rewrite", self.seeded(), judge=self.reasoner, start=self.start)
 
     @cached_property
     def rewrite_2(self) -> Stage:
         """The writer goes on against the Reasoner that was tuned on its texts, by GRPO alone."""
-        config = self._seeded()
+        config = self.seeded()
         verbalizer = config.verbalizer.model_copy(update={"best_steps": 0})
         config = config.model_copy(update={"verbalizer": verbalizer})
         return self._grpo("rewrite-2", config, judge=self.tune("rewrite"), start=self.rewrite)
@@ -113,14 +114,14 @@ class Models:
         def run(out: Path, checkpoints: Path) -> object:
             from raconteur.train.action import train_action
 
-            return train_action(self._seeded(), self.data.folder, self.reasoner.folder, out, checkpoints)
+            return train_action(self.seeded(), self.data.folder, self.reasoner.folder, out, checkpoints)
 
         verbalizer = self.config.verbalizer
         settings = {
             "verbalizer": verbalizer.model_dump(exclude=WRITING),
             "reward": verbalizer.grpo.model_dump(exclude=GRPO_OF_REWRITE),
         }
-        return self._stage("action", settings, (self.data, self.reasoner), run)
+        return self.stage("action", settings, (self.data, self.reasoner), run)
 
     def verbalizer(self, name: str) -> Stage | None:
         """The stage that trains a Verbalizer; None for one by rule."""
@@ -145,7 +146,7 @@ class Models:
             return write_texts(self.config, self.data.folder, self.reasoner.folder, name, _folder(trained), out)
 
         settings = {"rule": name, "text": self.config.text.model_dump()}
-        return self._stage(f"texts-{name}", settings, _present(self.data, self.reasoner, trained), run)
+        return self.stage(f"texts-{name}", settings, _present(self.data, self.reasoner, trained), run)
 
     def tune(self, name: str) -> Stage:
         """Stage 2 on a Verbalizer's texts: from the frozen Reasoner, or the third stage from the one tuned before."""
@@ -163,7 +164,7 @@ class Models:
             return tune_reasoner(config, self.data.folder, judge.folder, writer, out, checkpoints)
 
         settings = {"rule": name, "reasoner": self.tuning.reasoner.model_dump()}
-        return self._stage(f"tune-{name}", settings, _present(self.data, judge, trained), run)
+        return self.stage(f"tune-{name}", settings, _present(self.data, judge, trained), run)
 
     def tuned(self, reasoner: str, verbalizer: str) -> Stage:
         """The Reasoner of a cell: frozen, tuned on the raw template, or on the Verbalizer's own texts."""
@@ -182,12 +183,12 @@ class Models:
             return train_verbalizer(config, *folders)
 
         settings = config.verbalizer.model_dump(include={"best_steps", "grpo"})
-        return self._stage(name, settings, (self.data, judge, start), run)
+        return self.stage(name, settings, (self.data, judge, start), run)
 
-    def _stage(self, name: str, settings: dict[str, Any], needs: tuple[Stage, ...], run: Any) -> Stage:
-        return stage(name, self.root, {**settings, "seed": self.seed}, needs, run)
+    def stage(self, name: str, settings: dict[str, Any], needs: tuple[Stage, ...], run: Any) -> Stage:
+        return make_stage(name, self.root, {**settings, "seed": self.seed}, needs, run)
 
-    def _seeded(self) -> Config:
+    def seeded(self) -> Config:
         return self.config.model_copy(update={"seed": self.seed})
 
 

@@ -89,18 +89,26 @@ def _state(cell: Cell) -> str:
 
 
 def _cells_of(ablation: AblateConfig, path: Path, seed: int) -> list[Cell]:
-    main = _models(ablation, path, seed, (), ())
+    main = models_of(ablation, path, seed)
     cells = [_baselines(main)]
     crossed = [(reasoner, name) for reasoner in ablation.reasoners for name in ablation.verbalizers]
     cells += [_cell(ablation, main, verbalizer, reasoner, MAIN) for reasoner, verbalizer in crossed]
     for variant in ablation.variants if seed == ablation.seeds[0] else ():
-        models = _models(ablation, path, seed, variant.set, variant.tune)
+        models = models_of(ablation, path, seed, variant.set, variant.tune)
         crossed = [(reasoner, name) for reasoner in variant.reasoners for name in variant.verbalizers]
         cells += [_cell(ablation, models, verbalizer, reasoner, variant.name) for reasoner, verbalizer in crossed]
     return cells
 
 
-def _models(ablation: AblateConfig, path: Path, seed: int, overrides: Sequence[str], tune: Sequence[str]) -> Models:
+def models_of(
+    ablation: AblateConfig, path: Path, seed: int, overrides: Sequence[str] = (), tune: Sequence[str] = ()
+) -> Models:
+    """The stages of a data set and seed.
+
+    Args:
+        overrides: settings of all stages.
+        tune: settings of stage 2 alone.
+    """
     config = data_config(ablation, path, overrides)
     tuning = data_config(ablation, path, [*overrides, *tune])
     return Models(config, tuning, seed, (ablation.workdir / config.name).resolve())

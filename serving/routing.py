@@ -1,0 +1,84 @@
+"""The champion's router and its weights of retriever and model, or what stands in for them.
+
+A version without a calibration, or with one for other models than its own, is routed by the student's margin
+(`policy.router`), and every decision then says "uncalibrated". So is a request that a student of another version
+answered, as it happens for a moment while the servers swap.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from raconteur.artifacts import content_version
+from raconteur.errors import ArtifactError
+from raconteur.policy.router import Decision, Router
+from raconteur.policy.signals import RouteRequest
+from raconteur.retrieve.rerank import FILE, Rerank
+from raconteur.types import Candidate, FloatArray
+
+STUDENT, REASONER = "student", "reasoner"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A decision with all that it depends on: the prediction log keeps it, and replay decides it again."""
+
+    request: RouteRequest
+    decision: Decision
+    router_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    router: Router
+    fallback: Router  # the margin rule
+    rerank: Rerank | None  # None: the model's scores stand as they are
+
+    def combined(self, model: str, scores: FloatArray, candidates: Sequence[Candidate]) -> FloatArray:
+        """What retriever and model say together of the candidates, which stand in the retriever's order."""
+        if self.rerank is None or model not in self.rerank.weights:
+            return scores
+        retrieved = np.array([candidate.score for candidate in candidates])
+        return self.rerank.scores(model, scores, [candidate.item_id for candidate in candidates], retrieved)
+
+    def num_cold(self, candidates: Sequence[Candidate]) -> int:
+        """Candidates that nobody took in training; 0 where that is not known."""
+        if self.rerank is None:
+            return 0
+        return sum(self.rerank.takes.get(candidate.item_id, 0.0) == 0.0 for candidate in candidates)
+
+    def decide(self, request: RouteRequest, *, same_version: bool) -> Routed:
+        """
+        Args:
+            same_version: the student that scored is the one that the calibration is for.
+        """
+        router = self.router if same_version else self.fallback
+        return Routed(request, router.decide(request), router.version)
+
+
+def load_routing(version: Path, *, min_margin: float) -> Routing:
+    """
+    Args:
+        version: a verified version folder.
+        min_margin: `serve.route_margin`.
+
+    Raises:
+        ArtifactError: the version holds a router or weights that cannot be read.
+    """
+    fallback = Router.uncalibrated(min_margin=min_margin)
+    rerank = Rerank.load(version) if (version / FILE).exists() else None
+    if not (version / "router").exists():
+        logger.warning("%s holds no router: the student's margin decides", version)
+        return Routing(fallback, fallback, rerank)
+    names = {name: content_version(version / name) for name in (STUDENT, REASONER)}
+    try:
+        router = Router.load(version / "router", student_version=names[STUDENT], reasoner_version=names[REASONER])
+    except ArtifactError as error:
+        logger.warning("the student's margin decides: %s", error)
+        router = fallback
+    return Routing(router, fallback, rerank)

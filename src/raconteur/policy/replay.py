@@ -1,0 +1,143 @@
+"""Decides the requests of a prediction log again: the same decisions, and what another threshold would have done.
+
+Reads the Parquet files that the service writes, of which it needs the columns of `LOGGED`. Rows that no router decided
+(a cold user, a failed student), that another calibration decided, or that an older service wrote are counted and left.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from raconteur.errors import DataError
+from raconteur.evaluate.routing import NUM_COLD, NUM_EVENTS, REASONER, REQUEST_ID, STUDENT
+from raconteur.policy.offpolicy import Logged, Values, off_policy_values
+from raconteur.policy.router import Decision, Router
+from raconteur.policy.signals import RouteRequest
+
+SCORES, ROUTE, PROPENSITY, ROUTER_VERSION = "student_scores", "route", "propensity", "router_version"
+LOGGED = pl.Schema(
+    {
+        REQUEST_ID: pl.String(),
+        SCORES: pl.List(pl.Float32),
+        NUM_EVENTS: pl.Int64(),
+        NUM_COLD: pl.Int64(),
+        "wants_query": pl.Boolean(),
+        "wants_explanation": pl.Boolean(),
+        "latency_left_ms": pl.Float64(),
+        "load": pl.Float64(),
+        "cost_left": pl.Float64(),
+        ROUTER_VERSION: pl.String(),
+        ROUTE: pl.String(),
+        PROPENSITY: pl.Float64(),
+    }
+)
+# What the router chose, where the log tells it apart from who answered (the student stands in for a failed Reasoner).
+CHOSEN = "decision"
+CLOSE = 1e-6  # propensities are logged as float32
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """Logged requests, each decided again."""
+
+    requests: tuple[RouteRequest, ...]
+    logged: tuple[tuple[str, float], ...]  # ranker and propensity, as logged
+    decisions: tuple[Decision, ...]
+    skipped: Mapping[str, int]  # rows by why they were not decided again
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """Ids of requests that were decided otherwise."""
+        return tuple(
+            request.request_id
+            for request, (ranker, propensity), again in zip(self.requests, self.logged, self.decisions, strict=True)
+            if ranker != again.ranker or abs(propensity - again.propensity) > CLOSE
+        )
+
+
+@dataclass(frozen=True)
+class Other:
+    """What another threshold does to the same requests."""
+
+    asked_share: float  # share that asks the Reasoner
+    logged_share: float  # share that did
+    cost_ms: float  # mean cost of a request; exact, since the decisions are known
+    logged_cost_ms: float
+    estimate: Values  # the same cost from propensities alone: shows how far the log can be trusted for other rewards
+
+
+def replay(folder: Path, router: Router) -> Replayed:
+    """Decides every logged request of this router again.
+
+    Raises:
+        DataError: the folder holds no log, or a file cannot be read.
+    """
+    paths = sorted(folder.glob("[!.]*.parquet"))
+    if not paths:
+        raise DataError(f"{folder} holds no prediction log; serve some requests first")
+    skipped: Counter[str] = Counter()
+    rows = [row for path in paths for row in _rows(path, router, skipped)]
+    requests = tuple(_request(row) for row in rows)
+    logged = tuple((row[CHOSEN], row[PROPENSITY]) for row in rows)
+    return Replayed(requests, logged, tuple(router.decide(request) for request in requests), dict(skipped))
+
+
+def with_other_threshold(replayed: Replayed, router: Router, threshold: float, *, seed: int = 0) -> Other:
+    """What another threshold would have cost, by deciding again and off-policy.
+
+    Raises:
+        DataError: nothing was replayed, or the log explored nothing where the two thresholds differ.
+    """
+    if not replayed.requests:
+        raise DataError("no logged request was decided by this router; give the folder of the router that served")
+    other = router.with_threshold(threshold)
+    asks_B = np.array([other.decide(request).ranker == REASONER for request in replayed.requests])
+    asked_B = np.array([ranker == REASONER for ranker, _ in replayed.logged])
+    student, reasoner = router.costs_ms.get(STUDENT, 0.0), router.costs_ms.get(REASONER, 0.0)
+    cost_B = student + asked_B * reasoner
+    propensity_B = np.array([propensity for _, propensity in replayed.logged])
+    logged = Logged(asked_B, propensity_B, cost_B)
+    return Other(
+        asked_share=float(asks_B.mean()),
+        logged_share=float(asked_B.mean()),
+        cost_ms=float(student + asks_B.mean() * reasoner),
+        logged_cost_ms=float(cost_B.mean()),
+        estimate=off_policy_values(logged, asks_B.astype(np.float64), seed=seed),
+    )
+
+
+def _rows(path: Path, router: Router, skipped: Counter[str]) -> list[dict[str, Any]]:
+    try:
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{path} is no prediction log: {error}") from error
+    if not set(LOGGED) <= set(table.columns):
+        skipped["written without the router's columns"] += table.height
+        return []
+    chosen = table[CHOSEN] if CHOSEN in table.columns else table[ROUTE]
+    table = table.select(LOGGED.names()).cast(LOGGED).with_columns(chosen.alias(CHOSEN))
+    rankers = table.filter(pl.col(CHOSEN).is_in([STUDENT, REASONER]) & pl.col(SCORES).is_not_null())
+    ours = rankers.filter(pl.col(ROUTER_VERSION) == router.version)
+    skipped["decided by no router"] += table.height - rankers.height
+    skipped["decided by another router"] += rankers.height - ours.height
+    return ours.to_dicts()
+
+
+def _request(row: Mapping[str, Any]) -> RouteRequest:
+    scores = np.array([float("nan") if score is None else score for score in row[SCORES]], dtype=np.float32)
+    return RouteRequest(
+        scores=scores,
+        num_events=row[NUM_EVENTS] or 0,
+        num_cold=row[NUM_COLD] or 0,
+        request_id=row[REQUEST_ID],
+        wants_query=bool(row["wants_query"]),
+        wants_explanation=bool(row["wants_explanation"]),
+        latency_left_ms=row["latency_left_ms"],
+        load=row["load"] or 0.0,
+        cost_left=row["cost_left"],
+    )

@@ -1,0 +1,173 @@
+"""One retriever out of many: scores of all parts on one scale, weighed and summed.
+
+`reciprocal` sums weight / (60 + rank) over the parts that have an item among their first hundred (Cormack et al.,
+"Reciprocal rank fusion", 2009) and needs no training. `learned` sums weight * standardised score, with weights that
+`train.retrieval` fits on validation targets. Counts and votes are standardised as logarithms: their largest values are
+hundreds of times their median, and a product of chances is a sum of logarithms.
+Axis letters: P parts, B histories, V items.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from scipy.stats import rankdata
+
+from raconteur.errors import ArtifactError, ConfigError, DataError
+from raconteur.retrieve import files
+from raconteur.retrieve.encode import IntArray, encode, index_items
+from raconteur.types import Candidate, FloatArray, Retriever
+
+Method = Literal["learned", "reciprocal"]
+
+COUNTED = frozenset(
+    {"popularity", "recent_popularity", "markov", "markov_discounted", "linear", "neighbours", "lexical"}
+)
+FLOOR = 0.3  # of a row's mean, added before the logarithm: items that were never counted stay comparable
+RANK_OFFSET = 60.0
+RANKED = 100  # places of a part that reciprocal rank fusion looks at
+BATCH = 256  # histories scored at once by `candidates`: bounds the [parts, batch, catalogue] scores
+
+
+class Part(Retriever, Protocol):
+    """A Retriever that can write itself into an existing folder."""
+
+    def save(self, folder: Path) -> None: ...
+
+
+@dataclass(eq=False, slots=True)
+class FusedRetriever:
+    """Scores an item by what its parts say, and names the part that brought it."""
+
+    parts: Mapping[str, Part]
+    weights: FloatArray  # [P], in the order of the parts
+    method: Method = "learned"
+    item_ids: tuple[str, ...] = field(init=False)
+    name: str = field(default="fused", init=False)
+    _index: dict[str, int] = field(init=False, repr=False)
+
+    kind: ClassVar[str] = "fused"
+
+    def __post_init__(self) -> None:
+        if not self.parts or len(self.weights) != len(self.parts):
+            raise ConfigError(f"{len(self.parts)} parts and {len(self.weights)} weights; a fusion needs one each")
+        if not np.isfinite(self.weights).all():
+            raise ConfigError("a weight of the fusion is NaN or infinite; fit it again")
+        self.item_ids = next(iter(self.parts.values())).item_ids
+        others = [name for name, part in self.parts.items() if part.item_ids != self.item_ids]
+        if others:
+            raise DataError(f"parts {', '.join(others)} know another catalogue than the first; fit them on one")
+        self._index = index_items(self.item_ids)
+
+    def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
+        """Scores [B, V], float32."""
+        return self._fuse(part_scores(self.parts, histories))
+
+    def candidates(
+        self, histories: Sequence[Sequence[str]], seen: Sequence[Collection[str]], n: int
+    ) -> list[list[Candidate]]:
+        """The best n items of each history that are not in its `seen`, best first; fewer where fewer are left.
+
+        The source of a candidate is the part of positive weight that ranks it best.
+
+        Raises:
+            DataError: `histories` and `seen` differ in length, or n is below 1.
+        """
+        if len(histories) != len(seen) or n < 1:
+            raise DataError(f"{len(histories)} histories, {len(seen)} seen lists, n = {n}; give one list each, n >= 1")
+        starts = range(0, len(histories), BATCH)
+        return [
+            row
+            for start in starts
+            for row in self._best(histories[start : start + BATCH], seen[start : start + BATCH], n)
+        ]
+
+    def _best(
+        self, histories: Sequence[Sequence[str]], seen: Sequence[Collection[str]], n: int
+    ) -> list[list[Candidate]]:
+        scores_PBV = part_scores(self.parts, histories)
+        fused_BV = self._fuse(scores_PBV)
+        trusted_P = self.weights > 0 if (self.weights > 0).any() else np.ones(len(self.weights), dtype=bool)
+        names = [name for name, trusted in zip(self.parts, trusted_P, strict=True) if trusted]
+        found = []
+        for row, removed in enumerate(encode([list(items) for items in seen], self._index)):
+            kept_V = np.setdiff1d(np.arange(len(self.item_ids)), removed)
+            best_N = np.argsort(-fused_BV[row, kept_V], kind="stable")[:n]
+            sources_N = _places(scores_PBV[trusted_P, row][:, kept_V], best_N).argmin(axis=0)
+            found.append(
+                [
+                    Candidate(self.item_ids[item], float(fused_BV[row, item]), names[source])
+                    for item, source in zip(kept_V[best_N], sources_N, strict=True)
+                ]
+            )
+        return found
+
+    def _fuse(self, scores_PBV: FloatArray) -> FloatArray:
+        if self.method == "reciprocal":
+            evidence_PBV = reciprocal_ranks(scores_PBV)
+        else:
+            evidence_PBV = standardised(scores_PBV, list(self.parts))
+        return np.einsum("p,pbv->bv", self.weights, evidence_PBV).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        settings = {"parts": list(self.parts), "method": self.method}
+        arrays = {"weights": np.asarray(self.weights, dtype=np.float64)}
+        files.write(folder, self.kind, item_ids=self.item_ids, arrays=arrays, settings=settings)
+        for name, part in self.parts.items():
+            (folder / name).mkdir()
+            part.save(folder / name)
+
+    @classmethod
+    def load(cls, folder: Path, load_part: Callable[[Path], Part]) -> "FusedRetriever":
+        """
+        Raises:
+            ArtifactError: the folder or one of its parts cannot be read, or the parts do not belong together.
+        """
+        saved = files.read(folder, cls.kind, arrays=["weights"])
+        try:
+            parts = {name: load_part(folder / name) for name in saved.settings["parts"]}
+            return cls(parts, saved.arrays["weights"], saved.settings["method"])
+        except (KeyError, ConfigError, DataError) as error:
+            raise ArtifactError(f"{folder} holds no readable fused model: {error}; train it again") from error
+
+
+def part_scores(parts: Mapping[str, Retriever], histories: Sequence[Sequence[str]]) -> FloatArray:
+    """Scores [P, B, V], float32, of every part."""
+    return np.stack([np.asarray(part.score(histories), dtype=np.float32) for part in parts.values()])
+
+
+def standardised(scores_PBV: FloatArray, names: Sequence[str]) -> FloatArray:
+    """Scores of mean 0 and deviation 1 over each row, those of COUNTED parts as logarithms.
+
+    A row of equal scores, or one that holds a NaN or an infinity, becomes 0: that part then has no say.
+    """
+    counted_P = np.array([name in COUNTED for name in names])
+    scores_PBV = np.where(np.isfinite(scores_PBV).all(axis=2, keepdims=True), scores_PBV, 0.0).astype(np.float64)
+    counts_PBV = np.maximum(scores_PBV[counted_P], 0.0)
+    scores_PBV[counted_P] = np.log(counts_PBV + FLOOR * counts_PBV.mean(axis=2, keepdims=True) + 1e-12)
+    centred_PBV = scores_PBV - scores_PBV.mean(axis=2, keepdims=True)
+    deviation_PB1 = centred_PBV.std(axis=2, keepdims=True)
+    return np.where(deviation_PB1 > 1e-6, centred_PBV / np.maximum(deviation_PB1, 1e-6), 0.0).astype(np.float32)
+
+
+def reciprocal_ranks(scores_PBV: FloatArray) -> FloatArray:
+    """1 / (60 + rank) for the first hundred of each row, else 0; equal scores share the worst of their places."""
+    numbers_PBV = np.where(np.isfinite(scores_PBV), scores_PBV, -np.inf)
+    rank_PBV = rankdata(-numbers_PBV, method="max", axis=2)
+    return np.where(rank_PBV <= RANKED, 1.0 / (RANK_OFFSET + rank_PBV), 0.0).astype(np.float32)
+
+
+def _places(scores_PV: FloatArray, items_N: IntArray) -> IntArray:
+    """How many items each part scores higher [P, N]; an item without a number comes last."""
+    num_parts, num_items = scores_PV.shape
+    ordered_PV = np.sort(scores_PV, axis=1)  # NaN sorts last: above every number
+    places_PN = np.full((num_parts, len(items_N)), num_items)
+    for part in range(num_parts):
+        num_real = num_items - int(np.isnan(ordered_PV[part]).sum())
+        asked_N = scores_PV[part, items_N]
+        real_N = ~np.isnan(asked_N)
+        better_N = num_real - np.searchsorted(ordered_PV[part, :num_real], asked_N[real_N], side="right")
+        places_PN[part, real_N] = better_N
+    return places_PN

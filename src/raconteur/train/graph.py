@@ -1,0 +1,90 @@
+"""The student as it is exported: the same scores as `ChoiceModel`, and nothing computed that no score reads.
+
+Scores read the last layer's states at `<choose>`, at the candidates and at `<answer>` alone, so that layer asks from
+those places only; its keys and values still come from every position. Used by `train.builds`.
+Axis letters: B texts, L positions, P places, N candidates, W width, H heads, D width of a head.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.onnx.ops import rotary_embedding
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3DecoderLayer
+
+from raconteur.reason.choice import ChoiceModel
+
+
+class ServedGraph(nn.Module):
+    """Takes what `ChoiceModel` takes and gives its scores, without dropout."""
+
+    def __init__(self, model: ChoiceModel) -> None:
+        super().__init__()
+        self.model = model
+        self.layers = nn.ModuleList([_Layer(cast(Qwen3DecoderLayer, layer)) for layer in model.body.layers])
+
+    def forward(self, ids_BL: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
+        body = self.model.body
+        states_BLW, (num_texts, length) = body.embed_tokens(ids_BL), ids_BL.shape
+        all_L = torch.arange(length)
+        turns_LD = all_L[:, None] * body.rotary_emb.inv_freq
+        cos_LD, sin_LD = turns_LD.cos(), turns_LD.sin()
+        all_BL = all_L.expand(num_texts, -1)
+        for layer in self.layers[:-1]:
+            states_BLW = layer(states_BLW, states_BLW, all_BL, cos_LD, sin_LD)
+        read_BP = torch.cat([choose_B[:, None], places_BN, places_BN[:, -1:] + 1], dim=1)
+        rows_BP = read_BP + length * torch.arange(num_texts)[:, None]
+        read_BPW = states_BLW.flatten(0, 1)[rows_BP]
+        read_BPW = body.norm(self.layers[-1](read_BPW, states_BLW, read_BP, cos_LD, sin_LD))
+        return self._scores(ids_BL, read_BPW, read_BP)
+
+    def _scores(self, ids_BL: Tensor, read_BPW: Tensor, read_BP: Tensor) -> Tensor:
+        """`ChoiceModel.choose` on rows that hold nothing but the places that it reads."""
+        if self.model.head == "letters":  # it reads which letters stand before the candidates
+            read_BP = torch.cat([read_BP[:, :1], read_BP[:, :-2] + 1, read_BP[:, -1:]], dim=1)
+        first_B = torch.zeros_like(read_BP[:, 0])
+        places_BN = torch.arange(1, read_BP.shape[1] - 1).expand(read_BP.shape[0], -1)
+        return self.model.choose(ids_BL.gather(1, read_BP), read_BPW, first_B, places_BN)
+
+
+class _Layer(nn.Module):
+    """A layer of the body, asked from some places of rows that are seen whole; products of equal input are one."""
+
+    def __init__(self, layer: Qwen3DecoderLayer) -> None:
+        super().__init__()
+        self.layer = layer
+        attention, mlp = layer.self_attn, layer.mlp
+        assert attention.num_key_value_groups == 1, "the small models have as many heads for keys as for queries"
+        self.seen = _joined(attention.k_proj, attention.v_proj)
+        self.gated = _joined(mlp.gate_proj, mlp.up_proj)
+
+    def forward(
+        self, asking_BPW: Tensor, seen_BLW: Tensor, places_BP: Tensor, cos_LD: Tensor, sin_LD: Tensor
+    ) -> Tensor:
+        attention, norm, mlp = self.layer.self_attn, self.layer.input_layernorm, self.layer.mlp
+        key_BLW, value_BLW = self.seen(norm(seen_BLW)).chunk(2, dim=-1)
+        all_BL = torch.arange(seen_BLW.shape[1]).expand(seen_BLW.shape[0], -1)
+        query_BHPD = attention.q_norm(_heads(attention.q_proj(norm(asking_BPW)), attention))
+        key_BHLD = attention.k_norm(_heads(key_BLW, attention))
+        query_BHPD = rotary_embedding(query_BHPD, cos_LD, sin_LD, places_BP)
+        key_BHLD = rotary_embedding(key_BHLD, cos_LD, sin_LD, all_BL)
+        sees_BPL = all_BL[:, None] <= places_BP[:, :, None]
+        attended_BHPD = F.scaled_dot_product_attention(
+            query_BHPD, key_BHLD, _heads(value_BLW, attention), attn_mask=sees_BPL[:, None], scale=attention.scaling
+        )
+        states_BPW = asking_BPW + attention.o_proj(attended_BHPD.transpose(1, 2).flatten(2))
+        gate_BPW, up_BPW = self.gated(self.layer.post_attention_layernorm(states_BPW)).chunk(2, dim=-1)
+        return states_BPW + mlp.down_proj(mlp.act_fn(gate_BPW) * up_BPW)
+
+
+def _joined(*parts: nn.Linear) -> nn.Linear:
+    weight = torch.cat([part.weight for part in parts])
+    joined = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    joined.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    return joined
+
+
+def _heads(states_BPW: Tensor, attention: Qwen3Attention) -> Tensor:
+    """Heads first [B, H, P, D]."""
+    return states_BPW.unflatten(2, (-1, attention.head_dim)).transpose(1, 2)

@@ -1,0 +1,133 @@
+"""The champion's router decides, its decisions are logged, and replaying the log decides the same again."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from local_service import open_local, user
+from serving_world import TITLES, write_version
+
+from raconteur.artifacts import Registry, content_version, new_folder, seal
+from raconteur.policy.calibration import Calibration, GainModel, Isotonic
+from raconteur.policy.replay import replay
+from raconteur.policy.router import Router, Thresholds
+from raconteur.policy.signals import NAMES, RouteRequest
+from raconteur.retrieve.rerank import Rerank
+from serving.routing import load_routing
+from serving.schema import RecommendRequest
+
+UNSURE = (-1.0, *[0.0] * (2 * len(NAMES) - 1))  # the smaller the margin, the more there is to gain
+GAIN = GainModel((0.0,) * len(NAMES), (1.0,) * len(NAMES), UNSURE, 0.5, Isotonic((-1.0, 1.0), (-1.0, 1.0)))
+CALIBRATION = Calibration(1.0, Isotonic((0.0, 1.0), (0.0, 1.0)), GAIN)
+
+
+def write_routed(models, version, *, explore=0.0, of=None, rerank=None):
+    """A version with a router that asks where the margin is below one half; `of` makes it one for other models."""
+    write_version(models, version)
+    folder = models / version
+    for kind in ("student", "reasoner"):
+        seal(folder / kind, {})
+    names = {kind: of or content_version(folder / kind) for kind in ("student", "reasoner")}
+    router = Router(
+        "budget", 0.01, thresholds=Thresholds(0.0), calibration=CALIBRATION, explore=explore, versions=names
+    )
+    with new_folder(folder / "router", kind="router") as inside:
+        router.write(inside)
+    if rerank:
+        rerank.save(folder)
+    seal(folder, {"artefact": "version"})
+    return Registry(models)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Opens a service over a version and asks it for users; returns what was served and the prediction log's folder."""
+
+    def ask(users, **about):
+        write_routed(tmp_path / "models", "v1", **about).promote("v1", cause="test")
+        service, store, _, _ = open_local(tmp_path)
+        store.users = {name: user(name, ["i1"], text) for name, text in users.items()}
+
+        async def run():
+            answers = [await service.recommend(RecommendRequest(user_id=name, k=3)) for name in users]
+            await service.close()
+            return answers
+
+        return asyncio.run(run()), tmp_path / "predictions"
+
+    return ask
+
+
+TEXTS = {"sure": "court court court", "torn": "drama", "leaning": "court"}
+
+
+def test_served_decisions_follow_the_calibration_and_replay_to_the_same(served, tmp_path):
+    answers, log = served(TEXTS)
+    assert [one.route for one in answers] == ["student", "reasoner", "reasoner"]
+    assert all(one.routed.decision.mode == "budget" for one in answers)
+    router = Router.read(tmp_path / "models" / "v1" / "router")
+    replayed = replay(log, router)
+    assert len(replayed.requests) == 3
+    assert replayed.different == ()
+
+
+def test_served_exploration_is_logged_with_its_propensity_and_replays(served, tmp_path):
+    answers, log = served({f"u{number}": "court court court" for number in range(60)}, explore=0.5)
+    taken = [one.route for one in answers]
+    assert 15 < taken.count("reasoner") < 45
+    assert {one.routed.decision.propensity for one in answers} == {0.5}
+    replayed = replay(log, Router.read(tmp_path / "models" / "v1" / "router"))
+    assert len(replayed.requests) == 60
+    assert replayed.different == ()
+
+
+def test_replay_changed_threshold_finds_other_decisions(served, tmp_path):
+    _, log = served(TEXTS)
+    router = Router.read(tmp_path / "models" / "v1" / "router")
+    other = replace(router, thresholds=Thresholds(budget=10.0))
+    assert len(replay(log, other).different) == 2
+
+
+def test_router_for_other_models_is_not_used_and_the_decision_says_so(served):
+    answers, _ = served(TEXTS, of="another")
+    assert {one.routed.decision.mode for one in answers} == {"uncalibrated"}
+    assert {one.routed.router_version for one in answers} == {"uncalibrated"}
+
+
+def test_router_is_not_asked_about_a_student_of_another_version(tmp_path):
+    write_routed(tmp_path, "v1")
+    routing = load_routing(tmp_path / "v1", min_margin=0.01)
+    request = RouteRequest(np.array([2.0, 0.0]))
+    assert routing.decide(request, same_version=True).decision.mode == "budget"
+    assert routing.decide(request, same_version=False).decision.mode == "uncalibrated"
+
+
+def test_rerank_combines_retriever_and_model_in_the_answer(served):
+    # the model's score is worth nothing, the retriever's place everything: its order stands
+    rerank = Rerank({"student": (0.0, 1.0, 0.0, 0.0), "reasoner": (0.0, 1.0, 0.0, 0.0)}, dict.fromkeys(TITLES, 1.0))
+    answers, _ = served({"sure": "court court court"}, rerank=rerank)
+    assert [candidate.item_id for candidate in answers[0].ranking] == ["i2", "i3", "i4"]
+
+
+def test_latency_budget_spent_keeps_the_student(tmp_path):
+    write_routed(tmp_path / "models", "v1").promote("v1", cause="test")
+    path = tmp_path / "models" / "v1" / "router"
+    limited = json.loads((path / "router.json").read_text())
+    limited["limits"]["reasoner_p99_ms"] = 500.0
+    (path / "router.json").write_text(json.dumps(limited))
+    seal(path, {})
+    seal(tmp_path / "models" / "v1", {"artefact": "version"})
+    service, store, _, _ = open_local(tmp_path)
+    store.users = {"torn": user("torn", ["i1"], "drama")}
+
+    async def run():
+        asked = [RecommendRequest(user_id="torn", latency_budget_ms=budget) for budget in (100.0, 60_000.0)]
+        answers = [await service.recommend(one) for one in asked]
+        await service.close()
+        return answers
+
+    short, long = asyncio.run(run())
+    assert (short.route, long.route) == ("student", "reasoner")
+    assert "ms are left" in short.reason
