@@ -1,4 +1,4 @@
-"""Step 11: exports the student to ONNX and quantises it to INT8."""
+"""Step 11: builds the student for ONNX Runtime, the smallest way that keeps its answers."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
@@ -13,15 +13,15 @@ def quantise(
     out: Output[Model],
     metrics: Output[Metrics],
 ):
-    """Writes the student as `model.onnx` with INT8 weights and compares its answers with the original's.
+    """Writes the student as `model.onnx`: the first of `config.student.builds` that the gate lets through.
 
     Args:
         config: the resolved config as JSON.
         data: the prepared data set, for the comparison.
         student: the distilled student (torch).
         verbalizer: the Verbalizer whose text the student reads.
-        out: the student (ONNX, INT8).
-        metrics: sizes and agreement.
+        out: the student as it is served (ONNX).
+        metrics: size, agreement and NDCG of each build.
     """
     from pathlib import Path
 

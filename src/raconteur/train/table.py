@@ -38,7 +38,7 @@ from raconteur.types import FloatArray, History, Retriever
 ARMS, OUTCOMES, METRICS = "arms.parquet", "outcomes.parquet", "metrics.json"
 TEMPLATE, CLEANED, REWRITE = "frozen + template", "frozen + clean", "frozen + rewrite"
 TUNED = "tuned + rewrite"
-SERVED = "student INT8 + rewrite"  # the arm that answers most requests, and that the gate compares
+SERVED = "student + rewrite"  # the arm that answers most requests, and that the gate compares
 COMPARED = ((REWRITE, TEMPLATE), (REWRITE, CLEANED), (TUNED, TEMPLATE), (TUNED, REWRITE), (SERVED, TUNED))
 
 

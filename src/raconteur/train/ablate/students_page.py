@@ -32,9 +32,9 @@ K = 10
 TWIN, RETRIEVER = "twin", "retriever"
 TITLES = {
     REASONER: "Reasoner (teacher)",
-    STUDENT: "student INT8",
-    TWIN: "twin INT8, not taught",
-    MIDDLE: "middle student INT8",
+    STUDENT: "student",
+    TWIN: "twin, not taught",
+    MIDDLE: "middle student",
     RETRIEVER: "retriever alone",
 }
 EXPLAINED = """\
