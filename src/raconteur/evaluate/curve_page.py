@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 
 from raconteur.evaluate.bootstrap import Interval
@@ -99,7 +100,11 @@ def _line(line: Line) -> list[str]:
 
 
 def _figure(interval: Interval | None, form: str) -> list[str]:
-    return [NO_FIGURE] * 2 if interval is None else [f"{interval.value:{form}}", _ends(interval, form)]
+    """The value and its interval, which has no ends where the Reasoner's gain may as well be none."""
+    if interval is None:
+        return [NO_FIGURE] * 2
+    bounded = np.isfinite([interval.low, interval.high]).all()
+    return [f"{interval.value:{form}}", _ends(interval, form) if bounded else "unbounded"]
 
 
 def _ends(interval: Interval, form: str) -> str:

@@ -73,6 +73,7 @@ class Prompts:
         )
         self._letters = [_control_id(tokenizer, name) for name in LETTERS] if head == "letters" else []
         self._unread = _unread(tokenizer, inputs, self._letters)
+        self._tokens: dict[str, int] = {}  # by item id: writing a mention costs more than looking it up
 
     @classmethod
     def load(cls, folder: Path) -> "Prompts":
@@ -118,7 +119,12 @@ class Prompts:
         return [[] if token is None else [token] for token in tokens]
 
     def item_token(self, item_id: str) -> int | None:
-        return self.tokenizer.token_to_id(mention(item_id))
+        token = self._tokens.get(item_id)
+        if token is None:
+            token = self.tokenizer.token_to_id(mention(item_id))
+            if token is not None:  # only what is known is kept, so that requests cannot fill the memory
+                self._tokens[item_id] = token
+        return token
 
     def lay_out(self, texts: Sequence[Sequence[int]], candidates: Sequence[Sequence[Sequence[int]]]) -> Layout:
         """
