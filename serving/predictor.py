@@ -30,7 +30,7 @@ def main() -> int:
     sys.argv = sys.argv[:1]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     from raconteur.reason.load import load_reasoner, load_student
-    from serving.model_server import serve
+    from serving.models.model_server import serve
 
     load = {"student": load_student, "reasoner": load_reasoner}[options.kind]
     try:

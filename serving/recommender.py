@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raconteur.errors import RaconteurError, ServingError
-from serving.local_ray import keep_replica_on_loopback, local_ray
+from serving.machine.local_ray import keep_replica_on_loopback, local_ray
 from serving.settings import read_config
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def application(config_json: Path, *, on_loopback: bool) -> "Application":
 
     def app() -> "FastAPI":  # called in the replica, so that models and connections never leave their process
         # In this order: Feast, once imported, makes prometheus_client keep its values in files, for several processes.
-        from serving.api import create_app
-        from serving.service import open_service
+        from serving.door.app import create_app
+        from serving.path.service import open_service
 
         if on_loopback:
             keep_replica_on_loopback()

@@ -24,9 +24,9 @@ from rich.console import Console
 from raconteur.artifacts import Registry, write_json
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, RaconteurError, ServingError
-from serving.local_ray import SCRATCH, SCRATCH_PREFIX, new_scratch
-from serving.parts import Part, parts_of
-from serving.processes import Started, refuse_taken_ports, start, stop
+from serving.machine.local_ray import SCRATCH, SCRATCH_PREFIX, new_scratch
+from serving.machine.parts import Part, parts_of
+from serving.machine.processes import Started, refuse_taken_ports, start, stop
 from serving.settings import read_config
 
 READY_WITHIN_S = 240.0  # of the whole stack; two slow cores load torch, Feast, Ray and Evidently at once

@@ -10,7 +10,7 @@ from kfp import dsl
 from components.features.component import features
 from components.narrate.component import narrate
 from raconteur.config.schema import Config
-from serving.features import OnlineFeatures
+from serving.path.features import OnlineFeatures
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

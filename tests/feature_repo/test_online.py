@@ -8,7 +8,7 @@ from components.features.materialize import materialize
 from components.features.publish import publish_tables
 from raconteur.errors import DataError, ServingError
 from raconteur.types import Event
-from serving.features import OnlineFeatures
+from serving.path.features import OnlineFeatures
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
 

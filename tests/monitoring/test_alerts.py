@@ -8,7 +8,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.metrics import Metrics
+from serving.records.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 METRIC = re.compile(r"raconteur_\w+")

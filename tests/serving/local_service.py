@@ -12,12 +12,12 @@ from raconteur.errors import ServingError
 from raconteur.features.rules import Rules
 from raconteur.features.state import UserState, advance
 from raconteur.types import Event, Narrative
-from serving.engine import Engine
 from serving.follow import Follower
-from serving.metrics import Metrics
-from serving.prediction_log import EVENTS, PREDICTIONS, open_log
-from serving.service import Service
-from serving.stock import load_stock
+from serving.path.engine import Engine
+from serving.path.service import Service
+from serving.path.stock import load_stock
+from serving.records.metrics import Metrics
+from serving.records.prediction_log import EVENTS, PREDICTIONS, open_log
 
 
 class LocalRanker:

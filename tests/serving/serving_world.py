@@ -85,6 +85,6 @@ def is_loopback(address):
 if __name__ == "__main__":
     kind, models, port, grpc_port = sys.argv[1:]
     sys.argv = sys.argv[:1]  # kserve reads the arguments at import
-    from serving.model_server import serve
+    from serving.models.model_server import serve
 
     serve(kind, Path(models), load_ranker, host="127.0.0.1", port=int(port), grpc_port=int(grpc_port))

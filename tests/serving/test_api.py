@@ -7,7 +7,7 @@ import pytest
 from local_service import open_local, user
 from serving_world import write_version
 
-from serving.api import MAX_BODY_BYTES, create_app
+from serving.door.app import MAX_BODY_BYTES, create_app
 
 
 @pytest.fixture

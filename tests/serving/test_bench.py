@@ -1,6 +1,6 @@
 import pytest
 
-from serving.bench import percentile, routes, stages
+from serving.load.bench import percentile, routes, stages
 
 
 def test_percentile_lies_between_neighbours():

@@ -3,7 +3,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serving.parquet_log import ParquetLog
+from serving.records.parquet_log import ParquetLog
 
 SCHEMA = pa.schema({"n": pa.int64()})
 

@@ -13,8 +13,8 @@ from serving_world import write_version
 
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, ServingError
-from serving.parts import parts_of
-from serving.processes import Started, refuse_taken_ports, start, stop
+from serving.machine.parts import parts_of
+from serving.machine.processes import Started, refuse_taken_ports, start, stop
 from serving.stack import up
 
 PARENT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).wait()"
@@ -65,7 +65,7 @@ def test_stop_finds_the_children_of_a_process_that_was_killed(tmp_path):
 
 
 def test_stop_kills_what_does_not_listen(tmp_path, monkeypatch):
-    monkeypatch.setattr("serving.processes.STOP_WITHIN_S", 0.5)
+    monkeypatch.setattr("serving.machine.processes.STOP_WITHIN_S", 0.5)
     started = run(STUBBORN, tmp_path)
     wait_for(lambda: "deaf" in (tmp_path / "log").read_text())
     stop([started])

@@ -21,9 +21,9 @@ from store_world import write_store
 from raconteur.config.schema import Config
 from raconteur.errors import ServingError
 from serving.client import recommend
-from serving.parts import Part, parts_of
+from serving.machine.parts import Part, parts_of
+from serving.machine.processes import Started
 from serving.ports import grpc_port
-from serving.processes import Started
 from serving.stack import down, read_state, status, up
 
 WORLD = Path(__file__).parent / "serving_world.py"

@@ -5,7 +5,7 @@ from serving_world import TITLES, write_version
 
 from raconteur.errors import ArtifactError
 from raconteur.features.names import ITEM_TABLE
-from serving.stock import load_stock, popular, retrieve
+from serving.path.stock import load_stock, popular, retrieve
 
 
 @pytest.fixture

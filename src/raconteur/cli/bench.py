@@ -69,7 +69,7 @@ def service_latency(config: "Config", num_users: int) -> None:
         return
     users = some_users(config.workdir / "data", num_users, seed=config.seed)
     path = write_resolved(config, name="bench.json")
-    start_or_exit("serving.bench", "--address", address, "--users", ",".join(users), "--config-json", str(path))
+    start_or_exit("serving.load.bench", "--address", address, "--users", ",".join(users), "--config-json", str(path))
 
 
 def _rows(path: Path) -> int:

@@ -175,16 +175,37 @@ class StudentConfig(Settings):
     max_ndcg_loss: float = Field(0.005, ge=0.0)  # fall in NDCG@10 that the interval of a build may not reach
 
 
+class BackendConfig(Settings):
+    """Where a ranker answers. Addresses may also come from the environment, see serving/README.md."""
+
+    # `local`: in the recommender's process, by ONNX Runtime or transformers, whichever the folder holds. The others ask
+    # a server: a KServe model server (V2, REST), a Triton server (V2, gRPC), or any that speaks the OpenAI API.
+    kind: Literal["local", "kserve", "triton", "openai"] = "kserve"
+    url: str | None = None  # None: the server of this machine's stack
+    model: str | None = None  # name on the server; None: student or reasoner
+
+
 class ServeConfig(Settings):
     host: str = "127.0.0.1"
-    port: int = 8800  # recommender
+    public: bool = False  # must be set to listen on another address than loopback; then keys are required
+    port: int = 8800  # recommender, REST
+    grpc_port: int = 8810  # recommender, gRPC
     student_port: int = 8801  # REST; gRPC is the next one up plus 10
     reasoner_port: int = 8802
     evidently_port: int = 8804
+    student: BackendConfig = BackendConfig(kind="local")
+    reasoner: BackendConfig = BackendConfig(kind="kserve")
     num_retrieved: PositiveInt = 20  # candidates that are ranked
     max_k: PositiveInt = 50
     route_margin: float = 0.01  # student's top-two probability gap under which the Reasoner is asked
-    timeout_ms: float = 1500.0  # of a call to a model server
+    timeout_ms: float = 1500.0  # of a call to a model server, also where the request has a larger budget
+    features_timeout_ms: float = 300.0  # of a read of the online store; then the last known state stands in
+    max_waiting: PositiveInt = 64  # requests in the recommender; one more is answered 429 with Retry-After
+    breaker_failures: PositiveInt = 5  # failures in a row after which a part is not asked ...
+    breaker_seconds: float = 5.0  # ... for this long; then one request tries it
+    cache_entries: int = Field(10_000, ge=0)  # answers, Reasoner scores, encodings: of each at most; 0: no caches
+    cache_seconds: float = 60.0  # an entry is at most this old
+    refresh_after: int = Field(4, ge=0)  # events newer than a narrative that have it written again; 0: never
     log_rows: PositiveInt = 256  # predictions a Parquet file
     log_seconds: float = 1.0  # a prediction waits at most this long before it is on disk
 

@@ -16,10 +16,17 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from raconteur import __version__
 from raconteur.errors import ServingError
 from raconteur.types import Candidate
-from serving.inference_api import inference_router
-from serving.schema import EventsAnswer, EventsRequest, RecommendAnswer, RecommendedItem, RecommendRequest, Versions
-from serving.service import Service
-from serving.trace import Served
+from serving.door.inference import inference_router
+from serving.door.schema import (
+    EventsAnswer,
+    EventsRequest,
+    RecommendAnswer,
+    RecommendedItem,
+    RecommendRequest,
+    Versions,
+)
+from serving.path.service import Service
+from serving.path.trace import Served
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 

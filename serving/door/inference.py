@@ -25,10 +25,10 @@ from kserve.protocol.rest.v2_datamodels import (
 from pydantic import ValidationError
 
 from raconteur import __version__
+from serving.door.schema import RecommendRequest
+from serving.path.service import Service
+from serving.path.trace import Served
 from serving.protocol import MAX_ID_CHARS, UNKNOWN_SCORE, read_strings, respond
-from serving.schema import RecommendRequest
-from serving.service import Service
-from serving.trace import Served
 
 MODEL = "recommender"
 DEFAULT_K = 10

@@ -13,17 +13,17 @@ from raconteur.artifacts import Registry
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, ServingError
 from raconteur.types import Event
-from serving.engine import Engine
-from serving.features import OnlineFeatures
+from serving.backends.kserve import RemoteRanker
+from serving.door.schema import EventsAnswer, EventsRequest, RecommendRequest
 from serving.follow import Follower
-from serving.metrics import Metrics
-from serving.parquet_log import ParquetLog
-from serving.prediction_log import EVENTS, PREDICTIONS, event_row, open_log, prediction_row
+from serving.path.engine import Engine
+from serving.path.features import OnlineFeatures
+from serving.path.stock import load_stock
+from serving.path.trace import Served
 from serving.protocol import MAX_CANDIDATES
-from serving.rankers import RemoteRanker
-from serving.schema import EventsAnswer, EventsRequest, RecommendRequest
-from serving.stock import load_stock
-from serving.trace import Served
+from serving.records.metrics import Metrics
+from serving.records.parquet_log import ParquetLog
+from serving.records.prediction_log import EVENTS, PREDICTIONS, event_row, open_log, prediction_row
 
 STUDENT_URL = "RACONTEUR_STUDENT_URL"  # environment: addresses of the model servers where they are not on this machine
 REASONER_URL = "RACONTEUR_REASONER_URL"

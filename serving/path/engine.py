@@ -27,11 +27,11 @@ from raconteur.guard.grounding import ground
 from raconteur.policy.signals import RouteRequest
 from raconteur.represent.recent import append_recent
 from raconteur.types import Candidate, Event, FloatArray
+from serving.door.schema import EventsAnswer, EventsRequest, RecommendRequest, Route
 from serving.follow import Follower, Loaded
-from serving.routing import REASONER, STUDENT, Routed
-from serving.schema import EventsAnswer, EventsRequest, RecommendRequest, Route
-from serving.stock import Stock, popular, retrieve
-from serving.trace import Served, Stopwatch
+from serving.path.routing import REASONER, STUDENT, Routed
+from serving.path.stock import Stock, popular, retrieve
+from serving.path.trace import Served, Stopwatch
 
 Result = TypeVar("Result")
 MAX_REASON_CHARS = 300
@@ -39,7 +39,7 @@ MAX_ASKED = 8  # requests at the Reasoner at which it counts as fully loaded
 
 
 class Features(Protocol):
-    """The online store: serving/features.py, or another one of the same shape."""
+    """The online store: serving/path/features.py, or another one of the same shape."""
 
     def read(self, user_id: str) -> UserState | None: ...
 

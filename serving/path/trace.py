@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raconteur.types import Candidate
-from serving.routing import Routed
-from serving.schema import Route
+from serving.door.schema import Route
+from serving.path.routing import Routed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import pyarrow as pa
 from raconteur import columns as c
 from raconteur.config.schema import ServeConfig
 from raconteur.types import Event
-from serving.parquet_log import ParquetLog
-from serving.routing import Routed
-from serving.trace import Served
+from serving.path.routing import Routed
+from serving.path.trace import Served
+from serving.records.parquet_log import ParquetLog
 
 TIME = pa.timestamp("us", tz="UTC")
 

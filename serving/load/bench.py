@@ -1,4 +1,4 @@
-"""`python -m serving.bench --address URL --users a,b,c [--config-json FILE]`: what a recommendation costs here and now.
+"""`python -m serving.load.bench --address URL --users a,b,c [--config-json FILE]`: what a recommendation costs here.
 
 Prints p50, p99 and throughput at concurrency 1 and 16 over HTTP, the median of each stage, and, with a config, the
 floor under them: the student's session in this process plus one Feast read. Prints, never judges.
@@ -77,7 +77,7 @@ def floor(config_json: Path, users: Sequence[str], *, num_requests: int) -> Meas
     from raconteur.artifacts import Registry
     from raconteur.reason.load import load_student
     from raconteur.retrieve.load import load_retriever
-    from serving.features import OnlineFeatures
+    from serving.path.features import OnlineFeatures
     from serving.settings import read_config
 
     config = read_config(config_json)
@@ -108,7 +108,7 @@ def routes(answers: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m serving.bench", description="What a recommendation costs.")
+    parser = argparse.ArgumentParser(prog="python -m serving.load.bench", description="What a recommendation costs.")
     parser.add_argument("--address", default="http://127.0.0.1:8800")
     parser.add_argument("--users", required=True, help="user ids, separated by commas")
     parser.add_argument("--config-json", type=Path, help="resolved config; with it the floor is measured as well")

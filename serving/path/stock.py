@@ -14,7 +14,7 @@ from raconteur.features.build import latest
 from raconteur.features.names import ITEM_TABLE, NUM_TARGETS
 from raconteur.retrieve.load import load_retriever
 from raconteur.types import Candidate, Retriever
-from serving.routing import Routing, load_routing
+from serving.path.routing import Routing, load_routing
 
 POPULAR = "popularity"
 
