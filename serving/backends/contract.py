@@ -1,5 +1,6 @@
 """What the recommender asks of a ranker, wherever it runs. One contract suite holds all of them:
-tests/serving/test_backends.py."""
+tests/serving/test_backends.py.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
