@@ -27,7 +27,7 @@ training_v1 = FeatureService(
     description="Point-in-time rows of the split's targets",
 )
 
-# What the recommender reads for a request; serving/path/features.py asks for the same features by list, which is faster.
+# What the recommender knows of a user; serving/path/features.py reads these rows without looking the service up.
 recommender_v1 = FeatureService(
     name="recommender_v1",
     features=[user_features, narratives],

@@ -27,6 +27,7 @@ from raconteur.cli.failures import run_program
 from raconteur.cli.settings import read_resolved
 from raconteur.config.schema import Config
 from raconteur.errors import DataError, PipelineError
+from raconteur.pseudonym import pseudonym_key
 
 RETRAIN_TIMEOUT_S = 24 * 3600.0
 
@@ -68,9 +69,11 @@ def check(config: Config, *, now: datetime | None = None) -> Outcome:
     Raises:
         ArtifactError: no champion yet, or no finished data set.
         DataError: a table is missing or has other columns.
+        ConfigError: the key of the pseudonyms in the prediction log is malformed.
     """
     champion, incoming = _champion(config), _incoming(config)
     when = stretch(config.workdir / "data", incoming, cutoff=champion.cutoff)
+    key = pseudonym_key(config.workdir)
     monitor, folder = config.monitor, config.workdir / "monitoring"
     predictions = read_predictions(config.workdir / "predictions", version=champion.version)
     windows = event_windows(config.workdir / "data", incoming, when, rows=monitor.window_rows)
@@ -78,7 +81,7 @@ def check(config: Config, *, now: datetime | None = None) -> Outcome:
     stamp = f"{now or datetime.now(UTC):%Y%m%dT%H%M%S}-{champion.version}"
     about = {"champion": champion.version, "start": when.start.isoformat(), "end": when.end.isoformat()}
     report = write_report(windows, folder, project=config.name, report_id=stamp, about=about)
-    hits = labelled(predictions, incoming, rows=monitor.window_rows)
+    hits = labelled(predictions, incoming, key=key, rows=monitor.window_rows)
     inputs = DriftInputs(
         champion=champion.version,
         window_start=when.start.isoformat(),
@@ -87,7 +90,7 @@ def check(config: Config, *, now: datetime | None = None) -> Outcome:
         quality=served_quality(hits, folder, version=champion.version, manifest=champion.manifest),
         drift_share=monitor.drift_share,
         max_recall_drop=monitor.max_recall_drop,
-        notes=(*windows.notes, *calibration_note(predictions, incoming, rows=monitor.window_rows)),
+        notes=(*windows.notes, *calibration_note(predictions, incoming, key=key, rows=monitor.window_rows)),
     )
     decision, record = decide(inputs), folder / "decisions" / f"{stamp}.json"
     write_decision(decision, record)

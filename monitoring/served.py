@@ -8,10 +8,11 @@ import polars as pl
 from monitoring.windows import Windows, side_by_side
 from raconteur.columns import IS_TARGET, ITEM_ID, POSITION, USER_ID
 from raconteur.errors import DataError
+from raconteur.pseudonym import pseudonym
 
 _COLUMNS: dict[str, pl.DataType] = {
     "time": pl.Datetime("us", "UTC"),
-    "user_id": pl.String(),
+    "user_id": pl.String(),  # a pseudonym
     "route": pl.String(),
     "version": pl.String(),
     "narrative": pl.String(),
@@ -47,20 +48,23 @@ def prediction_windows(predictions: pl.DataFrame, *, rows: int) -> Windows:
     return side_by_side(_features(reference, judged), _features(current, judged), table="served answers")
 
 
-def labelled(predictions: pl.DataFrame, incoming: Path, *, rows: int) -> Sequence[bool]:
+def labelled(predictions: pl.DataFrame, incoming: Path, *, key: bytes, rows: int) -> Sequence[bool]:
     """Whether the first item was the user's next take, for the newest answers whose next take is known.
 
     An answer is followed by the events at position `num_events` and later: the join is by position in the user's
     history, since a replayed log and the clock of the server need not agree.
+
+    Args:
+        key: of the pseudonyms by which the prediction log names its users.
     """
-    known = _known(predictions, incoming).tail(rows)
+    known = _known(predictions, incoming, key).tail(rows)
     return (known["first"] == known["taken"]).to_list()
 
 
-def calibration_note(predictions: pl.DataFrame, incoming: Path, *, rows: int) -> tuple[str, ...]:
+def calibration_note(predictions: pl.DataFrame, incoming: Path, *, key: bytes, rows: int) -> tuple[str, ...]:
     """Expected against realised share of right first choices, of the answers that the student gave; empty if none."""
     by_student = predictions.filter(pl.col("route") == "student", pl.col("probability").is_not_null())
-    known = _known(by_student, incoming).tail(rows)
+    known = _known(by_student, incoming, key).tail(rows)
     if known.is_empty():
         return ()
     expected = known["probability"].to_numpy().mean()
@@ -68,7 +72,7 @@ def calibration_note(predictions: pl.DataFrame, incoming: Path, *, rows: int) ->
     return (f"the student's first choice was right in {right:.1%} of {known.height} answers, {expected:.1%} expected",)
 
 
-def _known(predictions: pl.DataFrame, incoming: Path) -> pl.DataFrame:
+def _known(predictions: pl.DataFrame, incoming: Path, key: bytes) -> pl.DataFrame:
     """Answers whose next take is known, oldest first: `first` shown, `taken`, and the calibrated `probability`."""
     takes = (
         pl.scan_parquet(incoming / "events.parquet")
@@ -77,6 +81,8 @@ def _known(predictions: pl.DataFrame, incoming: Path) -> pl.DataFrame:
         .sort(POSITION)
         .collect()
     )
+    names = {user: pseudonym(user, key) for user in takes[USER_ID].unique()}
+    takes = takes.with_columns(pl.col(USER_ID).replace_strict(names, return_dtype=pl.String))
     answers = predictions.select(
         USER_ID, "time", "probability", first=pl.col("items").list.first(), position="num_events"
     ).filter(pl.col("first").is_not_null(), pl.col("position").is_not_null())

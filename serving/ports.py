@@ -1,5 +1,6 @@
 """Where each server listens: one rule for the stack, the manifests and the tests."""
 
+LOOPBACK = "127.0.0.1"
 GRPC_OFFSET = 10
 
 

@@ -4,12 +4,13 @@ Arguments are parsed before kserve is imported, because kserve reads `sys.argv` 
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
+from raconteur.artifacts import Registry
 from raconteur.errors import RaconteurError
 from serving.ports import grpc_port
+from serving.records.json_log import configure_json_logs
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -28,9 +29,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     options = parse(sys.argv[1:])
     sys.argv = sys.argv[:1]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_json_logs(options.kind)
     from raconteur.reason.load import load_reasoner, load_student
     from serving.models.model_server import serve
+    from serving.models.verbalizer import open_verbalizer
 
     load = {"student": load_student, "reasoner": load_reasoner}[options.kind]
     try:
@@ -41,11 +43,17 @@ def main() -> int:
             host=options.host,
             port=options.port,
             grpc_port=options.grpc_port,
+            # Both need torch, and a narrative is written so seldom that it needs no process of its own.
+            beside=[open_verbalizer(options.models)] if _has_verbalizer(options) else [],
         )
     except RaconteurError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _has_verbalizer(options: argparse.Namespace) -> bool:
+    return options.kind == "reasoner" and (Registry(options.models).champion_folder() / "verbalizer").is_dir()
 
 
 if __name__ == "__main__":

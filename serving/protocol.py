@@ -11,7 +11,6 @@ import numpy as np
 from kserve import InferInput, InferOutput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 
-from raconteur.errors import ServingError
 from raconteur.types import FloatArray
 
 UNKNOWN_SCORE = -1e9
@@ -65,22 +64,6 @@ def ranking_response(request: InferRequest, scores: FloatArray, *, version: str)
     """
     finite = np.where(np.isnan(scores), UNKNOWN_SCORE, scores).astype(np.float32)
     return respond(request, {"scores": (finite, "FP32")}, parameters={"version": version})
-
-
-def read_ranking_response(response: InferResponse, *, num_texts: int, num_candidates: int) -> tuple[FloatArray, str]:
-    """Scores [B, N] with NaN for items that the model does not know, and the model's version.
-
-    Raises:
-        ServingError: the server answered out of protocol.
-    """
-    output = response.get_output_by_name("scores")
-    version = (response.parameters or {}).get("version")
-    expected = [num_texts, num_candidates]
-    if output is None or list(output.shape) != expected or not version:
-        shape = None if output is None else list(output.shape)
-        raise ServingError(f"{response.model_name} answered scores {shape}, version {version}; expected {expected}")
-    scores_BN = output.as_numpy().astype(np.float32)
-    return np.where(scores_BN <= UNKNOWN_SCORE, np.float32("nan"), scores_BN), str(version)
 
 
 def read_strings(request: InferRequest, name: str, *, ndim: int, max_chars: int) -> np.ndarray:

@@ -1,38 +1,36 @@
 """`python -m serving.stack --config-json FILE up|down|status`: the whole service on one machine.
 
-`up` starts student, Reasoner, recommender and dashboard, waits until each is ready, and leaves them running; what runs
-is written to `<workdir>/serving/stack.json`, the output of each part to `<workdir>/serving/<part>.log`. A part that
-fails to start, Ctrl-C and SIGTERM stop all of them again. `down` stops what `stack.json` names.
+`up` has a supervisor start recommender, student, Reasoner and dashboard, waits until each is ready, and leaves them
+running. What runs stands in `<workdir>/serving/stack.json`, what each part prints in `<workdir>/serving/<part>.log`. A
+part that fails to start, Ctrl-C and SIGTERM stop all of them again; one that ends later is started again. `down` stops
+what `stack.json` names.
 """
 
 import argparse
-import json
-import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 from rich.console import Console
 
-from raconteur.artifacts import Registry, write_json
+from raconteur.artifacts import Registry
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, RaconteurError, ServingError
-from serving.machine.local_ray import SCRATCH, SCRATCH_PREFIX, new_scratch
-from serving.machine.parts import Part, parts_of
-from serving.machine.processes import Started, refuse_taken_ports, start, stop
+from serving.door.access import refuse_unguarded
+from serving.machine.parts import parts_of
+from serving.machine.processes import STOP_WITHIN_S, Started, refuse_taken_ports, spawn, stop
+from serving.machine.state import Part, Running, Stack, forget, new_scratch, read_stack, write_stack
+from serving.machine.supervise import answers
 from serving.settings import read_config
 
 READY_WITHIN_S = 240.0  # of the whole stack; two slow cores load torch, Feast, Ray and Evidently at once
 POLL_S = 0.3
-# Processes share the cores: OpenMP that spins while it waits made torch many times slower here.
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1", "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+SUPERVISOR = "supervisor"
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -40,63 +38,60 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 def up(config: Config, parts: Sequence[Part], *, within_s: float = READY_WITHIN_S) -> None:
     """
     Raises:
+        ConfigError: other machines could ask, unasked for or without keys.
         ServingError: the stack runs already, a port is taken, or a part did not become ready.
         ArtifactError: there is no model to serve.
         KeyboardInterrupt: Ctrl-C or SIGTERM came before all was ready.
     """
+    refuse_unguarded(config)
     folder = config.workdir / "serving"
     if running := [name for name, one in read_state(folder).items() if one.process()]:
         raise ServingError(f"{', '.join(running)} of {config.workdir} run already; stop them first (down)")
     Registry(config.workdir / "models").champion_folder()
     refuse_taken_ports(config.serve.host, _ports(parts))
-    started: dict[str, Started] = {}
-    scratch = new_scratch()
-    environment = {**ENVIRONMENT, SCRATCH: scratch, "TMPDIR": scratch}
     with _interruptions() as stop_if_asked:
+        stack = Stack(datetime.now(UTC).isoformat(), new_scratch(), [Running(part) for part in parts])
+        write_stack(folder, stack)
+        supervisor = None
         try:
-            for part in parts:
-                stop_if_asked()
-                started[part.name] = start(part.command, log=_log(folder, part.name), environment=environment)
-                _write_state(folder, parts, started, scratch)
-            _wait_until_ready(parts, started, folder, within_s=within_s, stop_if_asked=stop_if_asked)
+            supervisor = _start_supervisor(folder)
+            _wait_until_ready(folder, supervisor, within_s=within_s, stop_if_asked=stop_if_asked)
         except BaseException:
             console.print("stopping what was started")
-            stop(list(started.values()))
-            _forget(folder, scratch)
+            _take_down(folder, supervisor)
             raise
     for part in parts:
-        console.print(f"{part.name:<12} http://{config.serve.host}:{part.ports[0]}")
+        console.print(f"{part.name:<12} {part.address}")
 
 
 def down(config: Config) -> None:
     """Stops what `up` started; nothing to stop is no error."""
     folder = config.workdir / "serving"
-    started = read_state(folder)
-    stop(list(started.values()))
-    if started:
-        _forget(folder, json.loads((folder / "stack.json").read_text())["scratch"])
-    console.print(f"stopped {', '.join(started)}" if started else f"nothing of {config.workdir} runs")
+    stack = read_stack(folder)
+    if stack is None:
+        console.print(f"nothing of {config.workdir} runs")
+        return
+    _take_down(folder, stack.supervisor)
+    console.print(f"stopped {', '.join(stack.running())}")
 
 
 def status(config: Config, parts: Sequence[Part]) -> bool:
     """Prints a line for each part; True if all are ready."""
-    started = read_state(config.workdir / "serving")
-    states = {part.name: _state(part, started.get(part.name)) for part in parts}
+    stack = read_stack(config.workdir / "serving")
+    known = {one.part.name: one for one in stack.parts} if stack else {}
+    states = {part.name: _state(part, known.get(part.name)) for part in parts}
     for part in parts:
-        console.print(f"{part.name:<12} {states[part.name]:<9} http://{config.serve.host}:{part.ports[0]}")
+        address = part.address
+        console.print(f"{part.name:<12} {states[part.name]:<9} {address}{_past(known.get(part.name))}")
+    if stack and (stack.supervisor is None or stack.supervisor.process() is None):
+        console.print(f"{SUPERVISOR:<12} ended     nothing is started again; take the service down and up")
     return set(states.values()) == {"ready"}
 
 
 def read_state(folder: Path) -> dict[str, Started]:
     """The parts that `up` started last, by name; empty if nothing was or it was stopped."""
-    try:
-        state = json.loads((folder / "stack.json").read_text())
-        return {one["name"]: Started(one["pid"], one["created"]) for one in state["parts"]}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        path = folder / "stack.json"
-        raise ServingError(f"{path} cannot be read ({error!r}); stop the parts by hand, then remove it") from None
+    stack = read_stack(folder)
+    return stack.running() if stack else {}
 
 
 @contextmanager
@@ -120,45 +115,65 @@ def _interruptions() -> Iterator[Callable[[], None]]:
             signal.signal(number, handler)
 
 
-def _wait_until_ready(
-    parts: Sequence[Part],
-    started: Mapping[str, Started],
-    folder: Path,
-    *,
-    within_s: float,
-    stop_if_asked: Callable[[], None],
-) -> None:
+def _start_supervisor(folder: Path) -> Started:
+    command = (sys.executable, "-m", "serving.machine.supervise", "--folder", str(folder))
+    return Started.of(spawn(command, log=_log(folder, SUPERVISOR), environment={}).pid)
+
+
+def _wait_until_ready(folder: Path, supervisor: Started, *, within_s: float, stop_if_asked: Callable[[], None]) -> None:
     began = time.monotonic()
-    waiting = list(parts)
+    told: set[str] = set()
     with console.status("") as line:
-        while waiting:
+        while True:
             stop_if_asked()
-            spent_s = time.monotonic() - began
-            names = ", ".join(part.name for part in waiting)
+            alive = supervisor.process() is not None
+            stack = read_stack(folder)
+            if stack is None or not alive:
+                raise ServingError(f"the supervisor ended\n{_last_words(folder, SUPERVISOR)}")
+            _refuse_ended(stack, folder)
+            for one in stack.parts:
+                if one.ready_s is not None and one.part.name not in told:
+                    told.add(one.part.name)
+                    console.print(f"{one.part.name} is ready after {one.ready_s:.1f} s")
+            if stack.ready_s is not None:
+                return
+            waiting = [one.part.name for one in stack.parts if one.ready_s is None]
+            spent_s, names = time.monotonic() - began, ", ".join(waiting)
             if spent_s > within_s:
-                raise ServingError(f"not ready after {within_s:g} s: {names}\n{_last_words(folder, waiting[0].name)}")
+                raise ServingError(f"not ready after {within_s:g} s: {names}\n{_last_words(folder, waiting[0])}")
             line.update(f"waiting for {names}: {spent_s:.0f} s of at most {within_s:g} s")
-            for part in list(waiting):
-                if started[part.name].process() is None:
-                    raise ServingError(f"{part.name} ended while it started\n{_last_words(folder, part.name)}")
-                if _answers(part):
-                    waiting.remove(part)
-                    console.print(f"{part.name} is ready after {time.monotonic() - began:.1f} s")
             time.sleep(POLL_S)
 
 
-def _answers(part: Part) -> bool:
-    with suppress(httpx.HTTPError):
-        return httpx.get(part.ready, timeout=2.0).status_code == 200
-    return False
+def _refuse_ended(stack: Stack, folder: Path) -> None:
+    for one in stack.parts:
+        if one.last_exit is not None and one.restarts == 0 and one.ready_s is None:
+            name = one.part.name
+            raise ServingError(f"{name} ended while it started, with {one.last_exit}\n{_last_words(folder, name)}")
 
 
-def _state(part: Part, started: Started | None) -> str:
-    if started is None:
+def _take_down(folder: Path, supervisor: Started | None) -> None:
+    """Has the supervisor stop everything; what it left, as it was killed perhaps, is stopped here."""
+    if supervisor:
+        stop([supervisor], within_s=STOP_WITHIN_S + 15.0)
+    if stack := read_stack(folder):
+        stop(list(stack.running().values()))
+        forget(folder, stack)
+
+
+def _state(part: Part, running: Running | None) -> str:
+    if running is None or running.started is None:
         return "stopped"
-    if started.process() is None:
+    if running.started.process() is None:
         return "ended"
-    return "ready" if _answers(part) else "not ready"
+    return "ready" if answers(part.ready) else "not ready"
+
+
+def _past(running: Running | None) -> str:
+    if running is None or running.last_exit is None:
+        return ""
+    times = "once" if running.restarts == 1 else f"{running.restarts} times"
+    return f"  restarted {times}, last end: {running.last_exit}"
 
 
 def _last_words(folder: Path, name: str) -> str:
@@ -182,22 +197,6 @@ def _ports(parts: Sequence[Part]) -> dict[int, str]:
                 raise ConfigError(f"port {port} is meant for {wanted[port]} and {part.name}; change one in the config")
             wanted[port] = part.name
     return wanted
-
-
-def _forget(folder: Path, scratch: str) -> None:
-    """Removes what the parts left for the time of their run, and the note that they run."""
-    if Path(scratch).name.startswith(SCRATCH_PREFIX):
-        shutil.rmtree(scratch, ignore_errors=True)
-    (folder / "stack.json").unlink(missing_ok=True)
-
-
-def _write_state(folder: Path, parts: Sequence[Part], started: Mapping[str, Started], scratch: str) -> None:
-    rows = [
-        {"name": part.name, "ports": part.ports, "ready": part.ready, **asdict(started[part.name])}
-        for part in parts
-        if part.name in started
-    ]
-    write_json(folder / "stack.json", {"since": datetime.now(UTC).isoformat(), "scratch": scratch, "parts": rows})
 
 
 def main() -> int:

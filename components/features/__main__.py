@@ -36,7 +36,7 @@ def _act(action: str, config: Config, *, everything: bool) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             return run_features(config, config.workdir / "data", store, Path(folder) / "features")
     if action == "apply":
-        apply(store)
+        apply(store, online=config.features.online)
         return {}
     return materialize(store, everything=everything)
 

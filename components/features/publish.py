@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from components.features.materialize import materialize
-from components.features.store import apply
+from components.features.store import Online, apply
 from components.features.tables import append_narratives, install_tables
 from components.features.training_set import known_share, training_set
 from raconteur.artifacts import new_folder
@@ -25,16 +25,16 @@ def run_features(config: Config, data: Path, store: Path, out: Path) -> dict[str
     """
     with new_folder(out, kind="feature-set", config=config.model_dump(mode="json")) as folder:
         metrics = build_features(config, data, folder / TABLES)
-        metrics |= publish_tables(folder / TABLES, store)
+        metrics |= publish_tables(folder / TABLES, store, online=config.features.online)
         rows = training_set(store, data)
         rows.write_parquet(folder / "training_set.parquet")
     return metrics | {"num_training_rows": float(rows.height), "known_share": known_share(rows)}
 
 
-def publish_tables(built: Path, store: Path) -> dict[str, float]:
+def publish_tables(built: Path, store: Path, *, online: Online = "sqlite") -> dict[str, float]:
     """Makes built tables the store's own: offline, in the registry and online."""
     install_tables(built, store)
-    apply(store)
+    apply(store, online=online)
     return materialize(store)
 
 

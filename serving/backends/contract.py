@@ -24,3 +24,13 @@ class Ranker(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def joint_version(champion: str, served: str) -> str:
+    """Names a model that a server of another make holds, read with the champion's own prompts or titles."""
+    return f"{champion}+{served}"
+
+
+def champion_of(version: str) -> str:
+    """The champion whose files a ranker's version stands on."""
+    return version.partition("+")[0]

@@ -1,51 +1,72 @@
-"""The recommender's side of a model server: one call, one timeout, one kind of failure."""
+"""A ranker behind a KServe model server: the Open Inference Protocol (V2) over REST, texts and ids in, scores out.
 
-import asyncio
+JSON both ways: for a text and twenty ids, binary tensors cost as much in the client and more in the server.
+"""
+
 from collections.abc import Sequence
+from typing import Annotated, Literal
+from urllib.parse import quote
 
-import httpx
-import orjson
-from kserve import InferenceRESTClient
-from kserve.errors import InferenceError, InvalidInput
-from kserve.inference_client import RESTConfig
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from raconteur.errors import ServingError
 from raconteur.types import FloatArray
-from serving.protocol import MAX_TEXT_CHARS, ranking_request, read_ranking_response
+from serving.backends.checks import MAX_VERSION_CHARS, checked_scores, readable
+from serving.backends.json_http import JsonServer
+from serving.protocol import UNKNOWN_SCORE, ranking_request
 
 
-class RemoteRanker:
-    """A student or Reasoner behind a KServe model server.
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Scores(_Record):
+    name: Literal["scores"]
+    datatype: Literal["FP32"]
+    shape: tuple[int, int]
+    data: list[FiniteFloat]
+
+
+class _Parameters(_Record):
+    version: Annotated[str, Field(min_length=1, max_length=MAX_VERSION_CHARS)]
+
+
+class _Answer(_Record):
+    model_name: str
+    parameters: _Parameters
+    outputs: tuple[_Scores]
+
+
+class KServeRanker:
+    """Implements `contract.Ranker`.
 
     Args:
-        name: the model's name on the server.
+        name: `student` or `reasoner`.
         url: address of the server, without a path.
-        timeout_s: the whole call may take this long.
+        model: the model's name on the server.
     """
 
-    def __init__(self, name: str, url: str, *, timeout_s: float) -> None:
+    def __init__(self, name: str, url: str, *, model: str) -> None:
         self.name = name
-        self._url = url
-        self._timeout_s = timeout_s
-        self._client = InferenceRESTClient(RESTConfig(protocol="v2", retries=0, timeout=timeout_s))
+        self._model = model
+        self._server = JsonServer(name, url)
 
-    async def score(self, text: str, candidates: Sequence[str]) -> tuple[FloatArray, str]:
-        """Scores of the candidates [N], NaN where the model does not know the item, and the model's version.
-
-        Raises:
-            ServingError: the server is down, slow, busy, or answered out of protocol.
-        """
-        # The newest events stand at the end of a text, so that end is kept.
-        request = ranking_request([text[-MAX_TEXT_CHARS:]], [candidates], model=self.name)
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                response = await self._client.infer(self._url, request, model_name=self.name)
-            scores_BN, version = read_ranking_response(response, num_texts=1, num_candidates=len(candidates))
-        except TimeoutError:
-            raise ServingError(f"{self.name} gave no answer within {self._timeout_s * 1000:g} ms") from None
-        except (httpx.HTTPError, InvalidInput, InferenceError, orjson.JSONDecodeError, KeyError, ValueError) as error:
-            raise ServingError(f"{self.name} failed: {type(error).__name__}: {str(error)[:200]}") from error
-        return scores_BN[0], version
+    async def score(self, text: str, candidates: Sequence[str], *, timeout_s: float) -> tuple[FloatArray, str]:
+        text, ids = readable(text, candidates)
+        body, _ = ranking_request([text], [ids], model=self._model).to_rest()
+        path = f"/v2/models/{quote(self._model, safe='')}/infer"
+        answer = await self._server.post(path, body, _Answer, timeout_s=timeout_s)
+        scores = answer.outputs[0]
+        if answer.model_name != self._model or scores.shape != (1, len(ids)):
+            raise ServingError(
+                f"{self.name} answered for model {answer.model_name[:50]!r} scores of shape {scores.shape}; "
+                f"expected {self._model!r} and {(1, len(ids))}"
+            )
+        unknown_N = np.array(scores.data) == UNKNOWN_SCORE
+        if len(unknown_N) != len(ids):
+            raise ServingError(f"{self.name} answered {len(unknown_N)} scores; expected {len(ids)}")
+        return checked_scores(scores.data, unknown_N, name=self.name), answer.parameters.version
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._server.close()

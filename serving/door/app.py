@@ -1,126 +1,146 @@
-"""The recommender over HTTP: plain JSON with an OpenAPI page at /docs, health, and Prometheus metrics.
+"""The recommender over HTTP: plain JSON with an OpenAPI page at /docs, the console, health, and Prometheus metrics.
 
 A plain FastAPI app around a `Service`; Ray Serve runs it, and any ASGI server could. The Open Inference Protocol form
-of the same call is in `inference_api`.
+of the same call is in `inference`, its gRPC form in `inference_grpc`. A request goes through, from the outside:
+
+    Observed           counted and traced, whatever comes of it
+    SecurityHeaders    on every answer
+    AnswerFailures     what nobody foresaw: 500 without a trace of it
+    AskForKey          who may do what, and how often
+    OnlyWhileReady     nothing new while the service ends
+    LimitWork          one more than fit: 429
+    LimitBody          whole and not too long
+    TrustedHost        on loopback: asked by a name of this machine
 """
 
-import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from kserve.errors import InvalidInput
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.datastructures import State
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from raconteur import __version__
 from raconteur.errors import ServingError
-from raconteur.types import Candidate
+from raconteur.keys import keys_path
+from serving.door.access import Access, AskForKey, is_loopback
+from serving.door.answer import answer
+from serving.door.console_api import console_router
+from serving.door.docs import add_docs
+from serving.door.headers import SecurityHeaders
 from serving.door.inference import inference_router
-from serving.door.schema import (
-    EventsAnswer,
-    EventsRequest,
-    RecommendAnswer,
-    RecommendedItem,
-    RecommendRequest,
-    Versions,
-)
-from serving.path.service import Service
-from serving.path.trace import Served
-
-MAX_BODY_BYTES = 4 * 1024 * 1024
+from serving.door.inference_grpc import grpc_server
+from serving.door.inspector import Inspector
+from serving.door.limits import LimitBody, LimitWork
+from serving.door.observed import Observed
+from serving.door.permissions import is_shed
+from serving.door.readiness import OnlyWhileReady, Readiness
+from serving.door.refusals import AnswerFailures
+from serving.door.schema import EventsAnswer, EventsRequest, RecommendAnswer, RecommendRequest
+from serving.path.service import RepeatedError, Service
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service, readiness: Readiness | None = None, *, with_grpc: bool = False) -> FastAPI:
+    """
+    Args:
+        readiness: what health says; it is opened when the app has started.
+        with_grpc: also listen on `serve.grpc_port`.
+    """
+    readiness = readiness or Readiness()
+    serve, metrics = service.config.serve, service.metrics
+    access = Access(keys_path(service.config.workdir), keys_needed=not is_loopback(serve.host))
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await service.close()
+        service.start()
+        try:
+            if with_grpc:
+                address = f"{serve.host}:{serve.grpc_port}"
+                async with grpc_server(service, readiness, address=address, decide=access.decide):
+                    readiness.open()
+                    yield
+            else:
+                readiness.open()
+                yield
+        finally:
+            await service.close()
 
     app = FastAPI(
         title="Raconteur recommender",
         version=__version__,
         description="Ranked items for a user or a raw history, with the path that the answer took.",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
 
-    @app.post("/v1/recommendations", tags=["recommend"])
-    async def recommendations(request: RecommendRequest) -> RecommendAnswer:
+    @app.post("/v1/recommendations", tags=["recommend"], response_model=RecommendAnswer, responses=_refusals(409, 422))
+    async def recommendations(request: RecommendRequest, http: Request) -> Response:
         """The best k items. A user that nobody knows gets popular items (route `cold`)."""
-        if request.k > service.config.serve.max_k:
-            raise HTTPException(
-                422, f"k is {request.k}; at most {service.config.serve.max_k} are allowed (serve.max_k)"
-            )
-        return answer(await service.recommend(request), titles=service.engine.titles)
+        if request.k > serve.max_k:
+            raise HTTPException(422, f"k is {request.k}; at most {serve.max_k} are allowed (serve.max_k)")
+        served = await service.recommend(request, caller=_caller(http.state))
+        # As bytes: checked when it was made, and checking it again would cost as much as making it.
+        made = answer(served, titles=service.engine.titles)
+        return Response(made.model_dump_json(), media_type="application/json")
 
-    @app.post("/v1/events", status_code=202, tags=["feedback"])
-    async def events(request: EventsRequest) -> EventsAnswer:
+    @app.post("/v1/events", status_code=202, tags=["feedback"], responses=_refusals(409, 422))
+    async def events(request: EventsRequest, http: Request) -> EventsAnswer:
         """What a user just did: kept for the next training, and seen by the user's next recommendation."""
-        return await service.learn(request)
+        return await service.learn(request, caller=_caller(http.state))
 
     @app.get("/healthz", tags=["operation"])
     async def health() -> dict[str, str]:
-        return {"status": "ok", "version": service.engine.version}
+        return {"status": readiness.state, "version": service.engine.version}
 
-    @app.get("/metrics", tags=["operation"])
-    async def metrics() -> Response:
-        return Response(service.metrics.text(version=service.engine.version), media_type=CONTENT_TYPE_LATEST)
+    @app.get("/metrics", tags=["operation"], response_class=Response)
+    async def page_of_metrics() -> Response:
+        metrics.set_queue(in_work=readiness.num_in_work)
+        return Response(metrics.text(version=service.engine.version), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/", include_in_schema=False)
     async def front() -> RedirectResponse:
-        return RedirectResponse("/docs")
+        return RedirectResponse("/console")
 
-    app.include_router(inference_router(service))
-    app.add_exception_handler(InvalidInput, _answer_400)
-    app.add_exception_handler(ServingError, _answer_503)
-    app.middleware("http")(_bounded_and_counted(service))
+    app.include_router(inference_router(service, readiness))
+    app.include_router(console_router(Inspector(service)))
+    add_docs(app)
+    app.add_exception_handler(InvalidInput, _answer_with(400))
+    app.add_exception_handler(RepeatedError, _answer_with(409))
+    app.add_exception_handler(ServingError, _answer_with(503))
+    # The last one that is added is the outermost.
+    if is_loopback(serve.host):  # without keys, a page of elsewhere could ask through a name that comes to mean us
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", serve.host, "[::1]"])
+    app.add_middleware(LimitBody)
+    app.add_middleware(LimitWork, max_waiting=serve.max_waiting, is_shed=is_shed, count=metrics.count_shed)
+    app.add_middleware(OnlyWhileReady, readiness=readiness, is_work=is_shed, count=metrics.count_shed)
+    app.add_middleware(AskForKey, access=access, count=metrics.count_shed)
+    app.add_middleware(AnswerFailures)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Observed, metrics=metrics)
     return app
 
 
-def answer(served: Served, *, titles: Mapping[str, str]) -> RecommendAnswer:
-    """What a client gets to see of a served request."""
-
-    def item(candidate: Candidate) -> RecommendedItem:
-        return RecommendedItem(
-            item_id=candidate.item_id,
-            title=titles.get(candidate.item_id, candidate.item_id),
-            score=None if math.isnan(candidate.score) else candidate.score,
-            source=candidate.source,
-        )
-
-    return RecommendAnswer(
-        request_id=served.request_id,
-        user_id=served.user_id,
-        items=[item(candidate) for candidate in served.ranking],
-        route=served.route,
-        reason=served.reason,
-        degraded=served.degraded,
-        repairs=list(served.repairs),
-        versions=Versions(model=served.version, narrative=served.narrative_version, catalogue=served.catalogue_version),
-        stage_ms={stage: round(spent_ms, 3) for stage, spent_ms in served.stage_ms.items()},
-        latency_ms=round(served.latency_ms, 3),
-    )
+def _caller(state: State) -> str:
+    """Whose request ids are told apart: the key's name."""
+    return getattr(state, "key", None) or ""
 
 
-def _bounded_and_counted(service: Service) -> Callable[..., Awaitable[Response]]:
-    async def middleware(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            message = f"the body has {length} bytes; at most {MAX_BODY_BYTES} are allowed"
-            response: Response = JSONResponse({"error": message}, status_code=413)
-        else:
-            response = await call_next(request)
-        route = request.scope.get("route")
-        # The pattern of the route, not the path that a client made up: labels must stay few.
-        service.metrics.count_request(getattr(route, "path", "other"), response.status_code)
-        return response
-
-    return middleware
+def _refusals(*statuses: int) -> dict[int | str, dict[str, object]]:
+    said = {401: "no key that fits", 403: "the key lacks a scope", 408: "the body came too slowly"}
+    said |= {409: "the request id stood for another request", 413: "the body is too long", 422: "not understood"}
+    said |= {429: "too many requests; Retry-After says when", 503: "not now; Retry-After says when"}
+    wanted = (401, 403, 408, 413, 429, 503, *(status for status in statuses if status != 422))
+    return {status: {"description": said[status]} for status in wanted}
 
 
-async def _answer_400(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, status_code=400)
+def _answer_with(status: int):  # a handler as Starlette wants it
+    headers = {"Retry-After": "1"} if status == 503 else None
 
+    async def handler(_: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, status_code=status, headers=headers)
 
-async def _answer_503(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, status_code=503)
+    return handler

@@ -11,6 +11,7 @@ from serving.protocol import MAX_CANDIDATES
 Route = Literal["student", "reasoner", "retriever", "cold"]
 Id = Annotated[str, Field(min_length=1, max_length=512)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 MAX_EVENTS = 1000  # of one request
 CLOCK_SKEW = timedelta(minutes=5)  # a client's clock may run ahead by this much
 
@@ -81,14 +82,12 @@ class RecommendRequest(Record):
     context: dict[ShortText, Annotated[str, Field(max_length=1000)]] = Field(
         default_factory=dict, max_length=50, description="kept in the prediction log; today's models do not read it"
     )
-    explain: bool = Field(False, description="also tell what in the history carried each score; asks the Reasoner")
+    explain: bool = Field(False, description="also tell what in the history carried each score; takes longer")
     latency_budget_ms: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="parts that would answer later than this are not asked or given up"
     )
-    request_id: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9._:-]{1,128}$",
-        description="a repeated id with the same body gets the same answer again; with another body 409",
+    request_id: RequestId | None = Field(
+        None, description="a repeated id with the same body gets the same answer again; with another body 409"
     )
 
     @model_validator(mode="after")
@@ -140,6 +139,7 @@ class RecommendAnswer(BaseModel):
 class EventsRequest(Record):
     user_id: Id
     events: list[EventIn] = Field(min_length=1, max_length=MAX_EVENTS)
+    request_id: RequestId | None = Field(None, description="a repeated id is answered again and counted once")
 
 
 class EventsAnswer(BaseModel):

@@ -10,13 +10,12 @@ import shutil
 import signal
 import socket
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-SCRATCH = "RACONTEUR_SCRATCH"  # environment: folder for files that end with the service
-SCRATCH_PREFIX = "rac-"
+from serving.machine.state import SCRATCH, new_scratch
+
 LOOPBACK = "127.0.0.1"
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # the least that Ray takes; no request goes through it
 
@@ -29,20 +28,18 @@ exec "{binary}" "$@"
 """
 
 
-def new_scratch() -> str:
-    """A new folder under /tmp, whatever TMPDIR says: a path of a Unix socket has 107 characters at most."""
-    return tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir="/tmp")
-
-
 @contextmanager
 def local_ray() -> Iterator[None]:
     """Starts Ray and stops it with everything that it started."""
     # The stack gives a folder that it removes itself: told to end while it starts, Ray aborts this process.
-    folder = Path(os.environ.get(SCRATCH) or new_scratch())
+    given = os.environ.get(SCRATCH)
+    folder = Path(given or new_scratch())
+    shutil.rmtree(folder / "ray", ignore_errors=True)  # of a start before this one that was killed
     try:
         os.environ.update(_environment(folder))
         import ray
 
+        _leave_out_what_one_machine_does_not_need()
         ray.init(
             "local",  # a cluster that happens to run here, or in RAY_ADDRESS, is none of ours
             num_cpus=2,  # slots, not cores: Serve's own actors take none
@@ -61,7 +58,7 @@ def local_ray() -> Iterator[None]:
             serve.shutdown()
             ray.shutdown()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder / "ray" if given else folder, ignore_errors=True)
 
 
 def keep_replica_on_loopback() -> None:
@@ -73,6 +70,20 @@ def keep_replica_on_loopback() -> None:
 
     add_port = replica.add_port_to_grpc_server
     replica.add_port_to_grpc_server = lambda server, _: add_port(server, f"{LOOPBACK}:0")
+
+
+def _leave_out_what_one_machine_does_not_need() -> None:
+    """Ray 2.60 starts its dashboard's server also if it is told not to, and a monitor for scaling that nobody set up.
+
+    Together 155 MiB, 3 s of processor time, and `ray.init` waits for the server.
+    """
+    from ray._private.node import Node
+
+    def no_api_server(node: Node, **_: object) -> None:
+        node._webui_url = None
+
+    Node.start_api_server = no_api_server
+    Node.start_monitor = lambda _: None
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -96,6 +107,9 @@ def _environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",  # no other load balancer has to notice
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DISABLE_WORKER_LOG_PREFIX": "1",  # a line of a replica stays JSON
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_enable_metrics_collection": "0",  # of Ray about itself; ours are the recommender's own
         # As on a Mac: Ray's own processes then talk over loopback and listen there only.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import psutil
 
@@ -24,6 +25,11 @@ class Started:
     pid: int
     created: float  # seconds since 1970
 
+    @classmethod
+    def of(cls, pid: int) -> Self:
+        """A process that runs now, or has ended and nobody asked yet how."""
+        return cls(pid, psutil.Process(pid).create_time())
+
     def process(self) -> psutil.Process | None:
         """The process, or None if it has ended."""
         try:
@@ -40,12 +46,12 @@ class Started:
         return [process for process in psutil.process_iter() if _session(process.pid) == self.pid]
 
 
-def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Started:
+def spawn(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Starts a program in a session of its own, so that a Ctrl-C in our terminal does not reach it."""
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -53,17 +59,16 @@ def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str]) 
             start_new_session=True,
             env={**inherited, **environment},
         )
-    return Started(process.pid, psutil.Process(process.pid).create_time())
 
 
-def stop(started: Sequence[Started]) -> None:
+def stop(started: Sequence[Started], *, within_s: float = STOP_WITHIN_S) -> None:
     """Asks all to end, waits, and kills what is left of them and of what they started."""
     roots = [process for one in started if (process := one.process())]
     family = {process for one in started for process in one.family()}
     for root in roots:
         with contextlib.suppress(psutil.NoSuchProcess):
             root.send_signal(signal.SIGTERM)
-    psutil.wait_procs(roots, timeout=STOP_WITHIN_S)
+    psutil.wait_procs(roots, timeout=within_s)
     _, alive = psutil.wait_procs(family, timeout=2.0)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):

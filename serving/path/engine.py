@@ -1,85 +1,80 @@
 """The path of one recommendation: features, retrieve, rank, guard; and what stands in for each part that fails.
 
-Knows neither HTTP nor Ray. `api` gives it a transport, `recommender` a process.
+Knows neither HTTP nor Ray. `door.app` gives it a transport, `recommender` a process.
 
-    features down            popular items     cold       degraded
+    features down            last known state  as usual   degraded
+      and nothing is known   popular items     cold       degraded
     user unknown or new      popular items     cold
     retriever fails          popular items     cold       degraded
     student down             retriever order   retriever  degraded
     Reasoner asked but down  student's order   student    degraded
+
+The last two stand in `ladder`, the first two in `people`.
 """
 
-import asyncio
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
-
-import numpy as np
+from itertools import zip_longest
 
 from raconteur.config.schema import Config
 from raconteur.errors import ServingError
 from raconteur.features.rules import Rules
 from raconteur.features.state import UserState, advance
 from raconteur.guard.grounding import ground
-from raconteur.policy.signals import RouteRequest
+from raconteur.guard.occlusion import Share
+from raconteur.guard.rules import Wanted
+from raconteur.represent.facts import Facts
 from raconteur.represent.recent import append_recent
-from raconteur.types import Candidate, Event, FloatArray
-from serving.door.schema import EventsAnswer, EventsRequest, RecommendRequest, Route
+from raconteur.types import Candidate, Event
+from serving.backends.contract import Ranker
+from serving.batches import Batches
+from serving.door.schema import EventsAnswer, EventsRequest, Filters, RecommendRequest
 from serving.follow import Follower, Loaded
-from serving.path.routing import REASONER, STUDENT, Routed
-from serving.path.stock import Stock, popular, retrieve
+from serving.path.breaker import Breaker
+from serving.path.cache import Cache
+from serving.path.ladder import Asked, Ladder, Ranked, Scored
+from serving.path.people import Features, Known, People
+from serving.path.reasons import Writer, evidence, reasons, written
+from serving.path.refresh import Refresh, num_newer
+from serving.path.routing import REASONER, STUDENT
+from serving.path.stock import Found, Quest, Stock, Wish, popular, retrieve
 from serving.path.trace import Served, Stopwatch
+from serving.records.metrics import Metrics
 
-Result = TypeVar("Result")
 MAX_REASON_CHARS = 300
-MAX_ASKED = 8  # requests at the Reasoner at which it counts as fully loaded
-
-
-class Features(Protocol):
-    """The online store: serving/path/features.py, or another one of the same shape."""
-
-    def read(self, user_id: str) -> UserState | None: ...
-
-    def push(self, user_id: str, events: Sequence[Event]) -> object: ...
-
-
-class Ranker(Protocol):
-    async def score(self, text: str, candidates: Sequence[str]) -> tuple[FloatArray, str]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """An order of the candidates, before the guard."""
-
-    route: Route
-    reason: str
-    version: str
-    candidates: Sequence[Candidate]
-    scores: Sequence[float]
-    degraded: bool = False
-    text: str = ""
-    routed: Routed | None = None  # None: no student answered, so nothing was to be decided
+FEATURES = "features"
+PARTS = (FEATURES, STUDENT, REASONER)
 
 
 class Engine:
-    """Answers requests with the champion's stock, the feature store and two model servers."""
+    """Answers requests with the champion's stock, the feature store and two rankers."""
 
     def __init__(
-        self, config: Config, *, features: Features, stock: Follower[Stock], student: Ranker, reasoner: Ranker
+        self,
+        config: Config,
+        *,
+        features: Features,
+        stock: Follower[Stock],
+        student: Ranker,
+        reasoner: Ranker,
+        metrics: Metrics,
+        refresh: Refresh,
     ) -> None:
+        serve = config.serve
         self._config = config
         self._rules = Rules.of(config)
-        self._features = features
         self._stock = stock
-        self._student = student
-        self._reasoner = reasoner
-        self._asked = 0  # requests that the Reasoner has now
-        # One thread each: the online store's connection and the retriever are never used by two requests at once.
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="features")
-        self._computing = ThreadPoolExecutor(1, thread_name_prefix="retrieve")
+        self._metrics = metrics
+        self._refresh = refresh
+        self.breakers = {name: _breaker(name, config, metrics) for name in PARTS}
+        self.answers: Cache[Served] = _cache("answers", config, metrics)
+        self.scores: Cache[Scored] = _cache("reasoner", config, metrics)
+        self._people = People(features, self._rules, self.breakers[FEATURES])
+        self.rankers = {STUDENT: student, REASONER: reasoner}
+        self._ladder = Ladder(serve, student=student, reasoner=reasoner, breakers=self.breakers, scores=self.scores)
+        # Questions of one version only: while the champion changes, both are asked.
+        self._retriever = Batches[Quest, Found]("retriever", retrieve, key=lambda quest: id(quest.stock))
 
     @property
     def version(self) -> str:
@@ -87,64 +82,60 @@ class Engine:
         return self._stock.current.version
 
     @property
-    def titles(self) -> Mapping[str, str]:
-        return self._stock.current.parts.titles
+    def stock(self) -> Stock:
+        return self._stock.current.parts
 
-    async def recommend(self, request: RecommendRequest) -> Served:
-        watch, stock, request_id = Stopwatch(), self._stock.current, uuid.uuid4().hex
-        state, failure = await self._state_of(request, stock.parts, watch)
-        ranked = await self._rank(request, request_id, state, failure, stock, watch)
-        with watch.stage("guard"):
-            proposed = [
-                replace(candidate, score=float(score))
-                for candidate, score in zip(ranked.candidates, ranked.scores, strict=True)
-            ]
-            asked = {candidate.item_id for candidate in ranked.candidates}
-            grounded = ground(proposed, candidates=asked, available=stock.parts.available, k=request.k)
-        narrative = state.narrative if state else None
-        return Served(
+    @property
+    def titles(self) -> Mapping[str, str]:
+        return self.stock.titles
+
+    async def recommend(self, request: RecommendRequest, *, request_id: str) -> Served:
+        watch, stock = Stopwatch(), self._stock.current
+        with watch.stage("features"):
+            known = await self._known(request, stock.parts, watch)
+        if known.state is not None and request.history is None:
+            self._refresh.offer(known.state)
+        key = _key(request, known, stock)
+        served, was_there = await self.answers.get(
+            key, lambda: self._answer(request, request_id, known, stock, watch), keeps=lambda one: not one.degraded
+        )
+        if not was_there:
+            return served
+        now = datetime.now(UTC)
+        return replace(
+            served,
             request_id=request_id,
-            time=datetime.now(UTC),
-            user_id=request.user_id,
-            k=request.k,
-            route=ranked.route,
-            reason=ranked.reason[:MAX_REASON_CHARS],
-            degraded=ranked.degraded,
-            version=ranked.version,
-            narrative_version=narrative.verbalizer_version if narrative else None,
-            catalogue_version=narrative.catalogue_version if narrative else None,
-            text=ranked.text,
-            candidates=ranked.candidates,
-            scores=ranked.scores,
-            ranking=grounded.ranking,
-            repairs=grounded.reasons,
-            routed=ranked.routed,
-            num_events=state.num_events if state else 0,
+            time=now,
+            cached=True,
             stage_ms=watch.stage_ms,
             latency_ms=watch.total_ms(),
         )
 
     async def learn(self, request: EventsRequest, events: Sequence[Event]) -> EventsAnswer:
         """Updates the user's online features; the caller has written the events to the log before."""
-        _, failure = await self._ask_store(lambda: self._features.push(request.user_id, events))
-        known = self._stock.current.parts.available
-        unknown = sorted({event.item_id for event in events if event.item_id not in known})
-        return EventsAnswer(accepted=len(events), features_updated=failure is None, unknown_items=unknown)
+        stock = self.stock
+        timeout_s = self._config.serve.timeout_ms / 1000
+        known = await self._people.learn(request.user_id, events, categories=stock.categories, timeout_s=timeout_s)
+        unknown = sorted({event.item_id for event in events if event.item_id not in stock.available})
+        return EventsAnswer(accepted=len(events), features_updated=known.failure is None, unknown_items=unknown)
 
-    def close(self) -> None:
+    async def state(self, user_id: str) -> Known:
+        """What the feature store knows of a user."""
+        return await self._people.read(
+            user_id, categories=self.stock.categories, timeout_s=self._config.serve.features_timeout_ms / 1000
+        )
+
+    async def close(self) -> None:
         self._stock.stop()
-        self._reading.shutdown(wait=False, cancel_futures=True)
-        self._computing.shutdown(wait=False, cancel_futures=True)
+        self._people.close()
+        self._retriever.close()
+        await self._ladder.close()
 
-    async def _state_of(
-        self, request: RecommendRequest, stock: Stock, watch: Stopwatch
-    ) -> tuple[UserState | None, str | None]:
-        """What is known about who asks, or None with the failure if the store could not say."""
-        with watch.stage("features"):
-            if request.history is not None:
-                return self._state_from(request, stock), None
-            user_id = request.user_id or ""
-            return await self._ask_store(lambda: self._features.read(user_id))
+    async def _known(self, request: RecommendRequest, stock: Stock, watch: Stopwatch) -> Known:
+        if request.history is not None:
+            return Known(self._state_from(request, stock))
+        left_ms = self._left_ms(request, watch, self._config.serve.features_timeout_ms)
+        return await self._people.read(request.user_id or "", categories=stock.categories, timeout_s=left_ms / 1000)
 
     def _state_from(self, request: RecommendRequest, stock: Stock) -> UserState:
         now = datetime.now(UTC)
@@ -152,98 +143,212 @@ class Engine:
         known = sorted((event for event in events if event.item_id in stock.available), key=lambda one: one.event_time)
         return advance(UserState(request.user_id or ""), known, categories=stock.categories, rules=self._rules)
 
+    async def _answer(
+        self, request: RecommendRequest, request_id: str, known: Known, stock: Loaded[Stock], watch: Stopwatch
+    ) -> Served:
+        state = known.state
+        wish = Wish(_wanted(request.filters), request.query, tuple(request.candidates) if request.candidates else None)
+        ranked, notes = await self._rank(request, request_id, known, wish, stock, watch)
+        with watch.stage("guard"):
+            grounded = ground(
+                [
+                    replace(candidate, score=float(score))
+                    for candidate, score in zip(ranked.candidates, ranked.scores, strict=True)
+                ],
+                candidates={candidate.item_id for candidate in ranked.candidates},
+                available=stock.parts.available
+                if wish.wanted.available
+                else dict.fromkeys(stock.parts.available, True),
+                k=request.k,
+            )
+            said = reasons(stock.parts, state, grounded.ranking, query=request.query)
+        shares: Mapping[str, Sequence[Share]] = {}
+        if request.explain and state is not None:
+            with watch.stage("explain"):
+                shares = await self._shares(request, ranked, stock.parts, watch)
+                said = await self._written(request, said, grounded.ranking, state, stock.parts, watch)
+        narrative = state.narrative if state else None
+        if state and narrative:
+            self._metrics.observe_narrative_age(num_newer(state))
+        return Served(
+            request_id=request_id,
+            time=datetime.now(UTC),
+            user_id=request.user_id,
+            k=request.k,
+            route=ranked.route,
+            reason=ranked.reason[:MAX_REASON_CHARS],
+            degraded=ranked.degraded or known.failure is not None,
+            cached=False,
+            version=ranked.version,
+            prompt_version=ranked.prompt,
+            narrative_version=narrative.verbalizer_version if narrative else None,
+            catalogue_version=stock.parts.catalogue_version,
+            text=ranked.text,
+            candidates=ranked.candidates,
+            scores=ranked.scores,
+            ranking=grounded.ranking,
+            reasons=said,
+            shares=shares,
+            repairs=(*notes, *grounded.reasons),
+            routed=ranked.routed,
+            num_events=state.num_events if state else 0,
+            stage_ms=watch.stage_ms,
+            latency_ms=watch.total_ms(),
+        )
+
     async def _rank(
         self,
         request: RecommendRequest,
         request_id: str,
-        state: UserState | None,
-        failure: str | None,
+        known: Known,
+        wish: Wish,
         stock: Loaded[Stock],
         watch: Stopwatch,
-    ) -> Ranked:
+    ) -> tuple[Ranked, list[str]]:
+        """The order of the candidates, and what of the wish could not be met."""
         count = max(request.k, self._config.serve.num_retrieved)
-        if failure:
-            return _cold(stock, f"features are down: {failure}", count=count, degraded=True)
+        state, failed = known.state, known.failure
         if state is None:
-            return _cold(stock, "unknown user", count=count)
+            reason = f"features are down: {failed}" if failed else "unknown user"
+            return _cold(stock, reason, wish=wish, count=count, degraded=bool(failed)), []
+        seen = {*state.seen_items, *state.recent_items}
         if not state.recent_items:
-            return _cold(stock, "the user has taken nothing yet", seen=state.seen_items, count=count)
+            return _cold(stock, "the user has taken nothing yet", wish=wish, seen=seen, count=count), []
         with watch.stage("retrieve"):
             try:
-                candidates = await self._retrieve(stock.parts, state, count)
-            except Exception as error:  # a model's failure degrades the answer, not the service
-                reason = f"the retriever failed: {error!r}"
-                return _cold(stock, reason, seen=state.seen_items, count=count, degraded=True)
+                quest = Quest(stock.parts, state.recent_items, seen, wish, count)
+                left_ms = self._left_ms(request, watch, self._config.serve.timeout_ms)
+                candidates, notes = await self._retriever.ask(quest, timeout_s=left_ms / 1000)
+            except ServingError as error:
+                reason = str(error)
+                return _cold(stock, reason, wish=wish, seen=seen, count=count, degraded=True), []
         if not candidates:
-            return _cold(stock, "nothing is left to propose", seen=state.recent_items, count=count)
-        text = _text_of(state)
-        ids = [candidate.item_id for candidate in candidates]
-        try:
-            with watch.stage("student"):
-                scores, version = await self._student.score(text, ids)
-        except ServingError as error:
-            order = [candidate.score for candidate in candidates]
-            return Ranked("retriever", str(error), stock.version, candidates, order, degraded=True, text=text)
-        routing = stock.parts.routing
-        combined = routing.combined(STUDENT, scores, candidates)
-        asked = RouteRequest(
-            scores=combined.astype(np.float32),
-            num_events=state.num_events,
-            num_cold=routing.num_cold(candidates),
+            return _cold(stock, "nothing is left to propose", wish=wish, seen=state.recent_items, count=count), notes
+        asked = Asked(
             request_id=request_id,
+            text=text_of(state),
+            candidates=candidates,
+            num_events=state.num_events,
             num_asked=request.k,
-            latency_left_ms=_left_ms(request, watch),
-            load=self._asked / MAX_ASKED,
+            watch=watch,
+            budget_ms=request.latency_budget_ms,
+            query=request.query,
+            wants_explanation=request.explain,
         )
-        routed = routing.decide(asked, same_version=version == stock.version)
-        reason = routed.decision.reason
-        by_student = Ranked("student", reason, version, candidates, combined.tolist(), text=text, routed=routed)
-        if routed.decision.ranker == STUDENT:
-            return by_student
+        ranked = await self._ladder.rank(asked, stock)
+        if failed:
+            ranked = replace(ranked, reason=f"{ranked.reason}; features are down, the last known state stood in")
+        return ranked, notes
+
+    async def _shares(
+        self, request: RecommendRequest, ranked: Ranked, stock: Stock, watch: Stopwatch
+    ) -> Mapping[str, Sequence[Share]]:
+        """Evidence by item; none where no model ranked, or where it fails: an answer does not wait for its reasons."""
+        if ranked.route not in self.rankers:
+            return {}
+        ids = [candidate.item_id for candidate in ranked.candidates]
+        timeout_s = self._left_ms(request, watch, self._config.serve.timeout_ms) / 1000
         try:
-            with watch.stage("reasoner"):
-                scores, version = await self._ask_reasoner(text, ids)
-        except ServingError as error:
-            return replace(by_student, reason=f"{reason}, but {error}", degraded=True)
-        combined = routing.combined(REASONER, scores, candidates)
-        return replace(by_student, route="reasoner", version=version, scores=combined.tolist())
+            return await evidence(self.rankers[ranked.route], ranked.text, ids, stock.categories, timeout_s=timeout_s)
+        except ServingError:
+            return {}
 
-    async def _ask_reasoner(self, text: str, ids: Sequence[str]) -> tuple[FloatArray, str]:
-        self._asked += 1
-        try:
-            return await self._reasoner.score(text, ids)
-        finally:
-            self._asked -= 1
+    async def _written(
+        self,
+        request: RecommendRequest,
+        said: list[str],
+        ranking: Sequence[Candidate],
+        state: UserState,
+        stock: Stock,
+        watch: Stopwatch,
+    ) -> list[str]:
+        """The reasons, those of the first items in the Reasoner's words where it can write and what it says is true."""
+        writer = self.rankers[REASONER]
+        if not isinstance(writer, Writer):
+            return said
+        facts = Facts(stock.categories, self._config.data)
+        timeout_s = self._left_ms(request, watch, self._config.serve.timeout_ms) / 1000
+        own = await written(writer, facts, stock, state, ranking, timeout_s=timeout_s)
+        return [first or second for first, second in zip_longest(own, said, fillvalue="")]
 
-    async def _retrieve(self, stock: Stock, state: UserState, count: int) -> list[Candidate]:
-        seen = {*state.seen_items, *state.recent_items}
-        return await asyncio.get_running_loop().run_in_executor(
-            self._computing, lambda: retrieve(stock, state.recent_items, seen=seen, count=count)
-        )
-
-    async def _ask_store(self, call: Callable[[], Result]) -> tuple[Result | None, str | None]:
-        """The store's answer, or what failed. Bounded in time, since a store may be remote."""
-        try:
-            async with asyncio.timeout(self._config.serve.timeout_ms / 1000):
-                return await asyncio.get_running_loop().run_in_executor(self._reading, call), None
-        except Exception as error:  # a store fails in the ways of its backend; each of them degrades one answer
-            return None, f"{type(error).__name__}: {error}"
-
-
-def _cold(stock: Loaded[Stock], reason: str, *, count: int, seen: Sequence[str] = (), degraded: bool = False) -> Ranked:
-    candidates = popular(stock.parts, seen=seen, count=count)
-    scores = [candidate.score for candidate in candidates]
-    return Ranked("cold", reason, stock.version, candidates, scores, degraded=degraded)
+    def _left_ms(self, request: RecommendRequest, watch: Stopwatch, most_ms: float) -> float:
+        if request.latency_budget_ms is None:
+            return most_ms
+        return max(0.0, min(most_ms, request.latency_budget_ms - watch.total_ms()))
 
 
-def _left_ms(request: RecommendRequest, watch: Stopwatch) -> float | None:
-    """Of the client's latency budget; None: it set none."""
-    return None if request.latency_budget_ms is None else request.latency_budget_ms - watch.total_ms()
-
-
-def _text_of(state: UserState) -> str:
+def text_of(state: UserState) -> str:
     """The narrative, and after it the events that it does not cover yet."""
     narrative = state.narrative
     return append_recent(
         narrative.text if narrative else "", state.recent_events, as_of=narrative.as_of if narrative else None
+    )
+
+
+def _cold(
+    stock: Loaded[Stock],
+    reason: str,
+    *,
+    wish: Wish,
+    count: int,
+    seen: Sequence[str] | set[str] = (),
+    degraded: bool = False,
+) -> Ranked:
+    candidates = popular(stock.parts, seen=seen, wish=wish, count=count)
+    scores = [candidate.score for candidate in candidates]
+    return Ranked("cold", reason, stock.version, candidates, scores, degraded=degraded)
+
+
+def _wanted(filters: Filters) -> Wanted:
+    return Wanted(
+        categories=frozenset(filters.categories or ()),
+        not_categories=frozenset(filters.not_categories),
+        min_price=filters.min_price,
+        max_price=filters.max_price,
+        released_from=filters.released_from,
+        released_to=filters.released_to,
+        available=filters.available,
+        excluded=frozenset(filters.exclude),
+    )
+
+
+def _may_be_shown(stock: Stock, wish: Wish) -> Mapping[str, bool]:
+    return stock.available if wish.wanted.available else dict.fromkeys(stock.available, True)
+
+
+def _key(request: RecommendRequest, known: Known, stock: Loaded[Stock]) -> Hashable:
+    """Everything that an answer depends on: the request, the user's state and text, models, prompts and catalogue."""
+    asked = request.model_dump_json(exclude={"request_id"})
+    return (stock.version, stock.parts.catalogue_version, *stock.parts.prompts.values(), asked, _state_key(known))
+
+
+def _state_key(known: Known) -> Hashable:
+    state = known.state
+    if state is None:
+        return known.failure is not None
+    narrative = state.narrative
+    text = (narrative.text, narrative.as_of, narrative.verbalizer_version) if narrative else None
+    events = tuple((event.item_id, event.event_time, event.event_type, event.value) for event in state.recent_events)
+    return (
+        *(state.user_id, state.num_events, state.last_event_time, state.recent_items, state.seen_items),
+        *(state.categories, text, events, known.failure is not None),
+    )
+
+
+def _breaker(name: str, config: Config, metrics: Metrics) -> Breaker:
+    serve = config.serve
+    return Breaker(
+        name,
+        failures=serve.breaker_failures,
+        pause_s=serve.breaker_seconds,
+        changed=lambda is_open: metrics.set_breaker(name, open=is_open),
+    )
+
+
+def _cache(name: str, config: Config, metrics: Metrics) -> Cache:
+    serve = config.serve
+    return Cache(
+        max_entries=serve.cache_entries,
+        ttl_s=serve.cache_seconds,
+        count=lambda outcome: metrics.count_cache(name, outcome),
     )

@@ -44,6 +44,9 @@ class Routing:
         if self.rerank is None or model not in self.rerank.weights:
             return scores
         retrieved = np.array([candidate.score for candidate in candidates])
+        if np.isnan(retrieved).any():  # what the retriever does not know stands with its last
+            known = retrieved[~np.isnan(retrieved)]
+            retrieved = np.nan_to_num(retrieved, nan=known.min() if len(known) else 0.0)
         return self.rerank.scores(model, scores, [candidate.item_id for candidate in candidates], retrieved)
 
     def num_cold(self, candidates: Sequence[Candidate]) -> int:

@@ -3,64 +3,123 @@
 `open_service` is where the parts are chosen; everything else takes them as arguments.
 """
 
-import os
-from collections.abc import Sequence
+import asyncio
+import uuid
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from raconteur.artifacts import Registry
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, ServingError
+from raconteur.pseudonym import pseudonym, pseudonym_key
 from raconteur.types import Event
-from serving.backends.kserve import RemoteRanker
+from serving.backends.build import ranker_of, verbalizer_of
 from serving.door.schema import EventsAnswer, EventsRequest, RecommendRequest
 from serving.follow import Follower
+from serving.path.cache import Cache
 from serving.path.engine import Engine
 from serving.path.features import OnlineFeatures
+from serving.path.refresh import Refresh
+from serving.path.routing import REASONER, STUDENT
 from serving.path.stock import load_stock
 from serving.path.trace import Served
 from serving.protocol import MAX_CANDIDATES
+from serving.records.json_log import request_id_var
 from serving.records.metrics import Metrics
 from serving.records.parquet_log import ParquetLog
 from serving.records.prediction_log import EVENTS, PREDICTIONS, event_row, open_log, prediction_row
+from serving.records.tracing import annotate, start_tracing, stop_tracing
+from serving.records.traffic import TrafficWindow
 
-STUDENT_URL = "RACONTEUR_STUDENT_URL"  # environment: addresses of the model servers where they are not on this machine
-REASONER_URL = "RACONTEUR_REASONER_URL"
+MAX_REPEATS = 20_000  # requests with an id of their own that are remembered
+REPEATS_S = 600.0
+
+
+class RepeatedError(ServingError):
+    """A request id that stood for another request a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     config: Config
     engine: Engine
-    rankers: Sequence[RemoteRanker]
     predictions: ParquetLog
     events: ParquetLog
+    refresh: Refresh
+    pseudonym_key: bytes
     metrics: Metrics = field(default_factory=Metrics)
+    traffic: TrafficWindow = field(default_factory=TrafficWindow)
+    repeats: Cache[tuple[Hashable, object]] = field(
+        default_factory=lambda: Cache(max_entries=MAX_REPEATS, ttl_s=REPEATS_S)
+    )
 
-    async def recommend(self, request: RecommendRequest) -> Served:
-        served = await self.engine.recommend(request)
-        self.predictions.append([prediction_row(served)])
-        self.metrics.count_served(served)
-        return served
+    async def recommend(self, request: RecommendRequest, *, caller: str = "") -> Served:
+        """
+        Args:
+            caller: whose request ids these are.
 
-    async def learn(self, request: EventsRequest) -> EventsAnswer:
+        Raises:
+            RepeatedError: the request's id came a moment ago with another body.
+        """
+        if request.request_id is None:
+            return await self._recommend(request, uuid.uuid4().hex)
+        request_id = request.request_id
+        return await self._once(caller, request, lambda: self._recommend(request, request_id))
+
+    async def learn(self, request: EventsRequest, *, caller: str = "") -> EventsAnswer:
         """
         Raises:
             ServingError: the log is full; nothing was taken.
+            RepeatedError: as in `recommend`.
         """
+        if request.request_id is None:
+            return await self._learn(request)
+        return await self._once(caller, request, lambda: self._learn(request))
+
+    def start(self) -> None:
+        """Begins the work in the background, in the running event loop."""
+        self.refresh.start()
+
+    async def close(self) -> None:
+        await self.refresh.close()
+        await self.engine.close()
+        for log in (self.predictions, self.events):
+            log.close()
+        await asyncio.to_thread(stop_tracing)  # Ray ends a replica without its last words
+
+    async def _recommend(self, request: RecommendRequest, request_id: str) -> Served:
+        request_id_var.set(request_id)
+        served = await self.engine.recommend(request, request_id=request_id)
+        annotate(route=served.route, degraded=served.degraded, cached=served.cached, version=served.version)
+        # Monitoring joins by the pseudonym; the log holds nobody's own id.
+        user = None if served.user_id is None else pseudonym(served.user_id, self.pseudonym_key)
+        self.predictions.append([prediction_row(served, user=user, context=request.context)])
+        self.metrics.count_served(served)
+        self.traffic.count(served.route, degraded=served.degraded, latency_ms=served.latency_ms)
+        return served
+
+    async def _learn(self, request: EventsRequest) -> EventsAnswer:
         now, default_type = datetime.now(UTC), self.config.data.targets[0]
         events: list[Event] = [event.to_event(default_type=default_type, now=now) for event in request.events]
         if not self.events.append([event_row(request.user_id, event) for event in events]):
             raise ServingError("the event log is full; none of the events was taken, send them again later")
         return await self.engine.learn(request, events)
 
-    async def close(self) -> None:
-        self.engine.close()
-        for log in (self.predictions, self.events):
-            log.close()
-        for ranker in self.rankers:
-            await ranker.close()
+    async def _once(self, caller: str, request: RecommendRequest | EventsRequest, answer: Callable[[], Any]) -> Any:
+        """The answer to a request, and the same one to its repetitions; a failure is not remembered."""
+        body = request.model_dump_json()
+
+        async def make() -> tuple[Hashable, object]:
+            return body, await answer()
+
+        key = (caller, type(request).__name__, request.request_id)
+        (first_body, answered), _ = await self.repeats.get(key, make)
+        if first_body != body:
+            raise RepeatedError(f"request_id {request.request_id} came with another body a moment ago; send a new id")
+        return answered
 
 
 def open_service(config: Config) -> Service:
@@ -70,6 +129,7 @@ def open_service(config: Config) -> Service:
         ArtifactError: no usable champion.
         ServingError: no feature store.
     """
+    start_tracing("recommender")
     serve, workdir, metrics = config.serve, config.workdir, Metrics()
     if max(serve.num_retrieved, serve.max_k) > MAX_CANDIDATES:
         raise ConfigError(
@@ -80,21 +140,24 @@ def open_service(config: Config) -> Service:
         Registry(workdir / "models"), lambda version: load_stock(version, workdir / "features", min_margin=margin)
     )
     stock.start()
-    timeout_s = serve.timeout_ms / 1000
-    student = RemoteRanker("student", _url(STUDENT_URL, serve.host, serve.student_port), timeout_s=timeout_s)
-    reasoner = RemoteRanker("reasoner", _url(REASONER_URL, serve.host, serve.reasoner_port), timeout_s=timeout_s)
     features = OnlineFeatures(workdir / "features")
+    refresh = Refresh(features, verbalizer_of(serve), after=serve.refresh_after, count=metrics.count_refresh)
     return Service(
         config=config,
-        engine=Engine(config, features=features, stock=stock, student=student, reasoner=reasoner),
-        rankers=(student, reasoner),
+        engine=Engine(
+            config,
+            features=features,
+            stock=stock,
+            student=ranker_of(STUDENT, serve.student, config),
+            reasoner=ranker_of(REASONER, serve.reasoner, config),
+            metrics=metrics,
+            refresh=refresh,
+        ),
+        refresh=refresh,
+        pseudonym_key=pseudonym_key(workdir),
         predictions=open_log(
             workdir / "predictions", PREDICTIONS, serve, count=partial(metrics.count_rows, "predictions")
         ),
         events=open_log(workdir / "events", EVENTS, serve, count=partial(metrics.count_rows, "events")),
         metrics=metrics,
     )
-
-
-def _url(variable: str, host: str, port: int) -> str:
-    return os.environ.get(variable, f"http://{host}:{port}")

@@ -1,14 +1,16 @@
 """The record of one answered request: everything that the answer, the prediction log and the metrics are made from."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from raconteur.guard.occlusion import Share
 from raconteur.types import Candidate
 from serving.door.schema import Route
 from serving.path.routing import Routed
+from serving.records.tracing import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +22,17 @@ class Served:
     route: Route
     reason: str
     degraded: bool
+    cached: bool  # ranked for an equal request a moment ago
     version: str  # of the model that ranked
+    prompt_version: str | None
     narrative_version: str | None
-    catalogue_version: str | None
+    catalogue_version: str
     text: str  # what the ranker read; empty on the cold path
     candidates: Sequence[Candidate]
     scores: Sequence[float]  # one a candidate, of the ranker
     ranking: Sequence[Candidate]  # what was answered, with the ranker's scores
+    reasons: Sequence[str]  # one an item of the ranking
+    shares: Mapping[str, Sequence[Share]]  # by item: what in the text carried its score; only where it was asked for
     repairs: Sequence[str]
     routed: Routed | None  # None where the student was not asked or failed
     num_events: int
@@ -45,7 +51,8 @@ class Stopwatch:
     def stage(self, name: str) -> Iterator[None]:
         before = time.perf_counter()
         try:
-            yield
+            with span(name):
+                yield
         finally:
             self.stage_ms[name] = (time.perf_counter() - before) * 1000
 

@@ -1,7 +1,8 @@
 """A log of rows as Parquet files, written off the request path: a bounded queue and one thread.
 
 Used for predictions and for feedback. Files appear under their final name only when complete. A full queue or disk is
-counted, logged once, and never stops the service.
+counted, logged once, and never stops the service. A process that is killed loses the rows of the last `max_seconds`,
+and none where the log keeps a journal.
 """
 
 import logging
@@ -9,18 +10,18 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from serving.records.journal import Journal, Row, orphans
+
 logger = logging.getLogger(__name__)
 
-Row = Mapping[str, Any]
 _END = None
 
 
@@ -31,7 +32,8 @@ class ParquetLog:
         max_rows: rows that make a file full.
         max_seconds: a row waits at most this long before it is on disk.
         max_waiting: calls of `append` in the queue; the rows of further ones are dropped and counted.
-        count: told `("written" | "dropped", rows)` after each outcome.
+        journal: what was appended outlives the process; what another one left is written first.
+        count: told `("written" | "dropped" | "delayed", rows)` after each outcome; delayed: in the journal still.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class ParquetLog:
         max_seconds: float,
         count: Callable[[str, int], None],
         max_waiting: int = 5000,
+        journal: bool = False,
     ) -> None:
         self._folder = folder
         self._schema = schema
@@ -51,16 +54,24 @@ class ParquetLog:
         self._count = count
         self._queue: queue.Queue[Sequence[Row] | None] = queue.Queue(max_waiting)
         self._failing = False
+        self._journal = Journal(folder) if journal else None
+        self._appending = threading.Lock()  # a row is in the queue and in the journal's segment, or in neither
         self._thread = threading.Thread(target=self._run, name=f"log-{folder.name}", daemon=True)
         self._thread.start()
 
     def append(self, rows: Sequence[Row]) -> bool:
-        """Takes rows without waiting, all or none; False if the queue is full and they were dropped."""
-        try:
+        """Takes rows, all or none; False if queue or disk is full and they were dropped."""
+        with self._appending:
+            if self._queue.full():
+                self._fail(len(rows), "the queue is full")
+                return False
+            try:
+                if self._journal:
+                    self._journal.append(rows)
+            except OSError as error:
+                self._fail(len(rows), str(error))
+                return False
             self._queue.put_nowait(rows)
-        except queue.Full:
-            self._fail(len(rows), "the queue is full")
-            return False
         return True
 
     def close(self) -> None:
@@ -69,11 +80,41 @@ class ParquetLog:
         self._thread.join(timeout=30)
 
     def _run(self) -> None:
+        if self._journal:
+            self._recover()
         ended = False
         while not ended:
             rows, ended = self._next_batch()
-            if rows:
-                self._write(rows)
+            more, segment = self._turn()
+            if not rows and not more:
+                continue
+            failed_before = self._failing
+            if self._write(rows + more):
+                if segment:
+                    segment.unlink(missing_ok=True)
+                if self._journal and failed_before:
+                    self._recover()  # what could not be written meanwhile
+
+    def _recover(self) -> None:
+        """Writes what was accepted and never written: by processes that were killed, or while the disk was full."""
+        for segment, rows in orphans(self._folder, self._schema):
+            if not rows or self._write(list(rows)):
+                segment.unlink(missing_ok=True)
+                logger.warning("%s: %d accepted rows were written from a journal", self._folder, len(rows))
+
+    def _turn(self) -> tuple[list[Row], Path | None]:
+        """The rest of the queue, and the segment that holds just this batch."""
+        if not self._journal:
+            return [], None
+        with self._appending:
+            rows: list[Row] = []
+            while not self._queue.empty():
+                more = self._queue.get_nowait()
+                if more is _END:
+                    self._queue.put_nowait(_END)
+                    break
+                rows += more
+            return rows, self._journal.turn()
 
     def _next_batch(self) -> tuple[list[Row], bool]:
         """Waits for a first row, then collects until a file is full or the first row has waited long enough."""
@@ -92,7 +133,7 @@ class ParquetLog:
             rows += more
         return rows, False
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[Row]) -> bool:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:6]}.parquet"
         temporary = self._folder / f".{name}.tmp"
         try:
@@ -102,15 +143,16 @@ class ParquetLog:
         except (OSError, pa.ArrowException) as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            self._fail(len(rows), str(error))
-            return
+            self._fail(len(rows), str(error), outcome="delayed" if self._journal else "dropped")
+            return False
         self._count("written", len(rows))
         if self._failing:
             self._failing = False
             logger.warning("%s is written again", self._folder)
+        return True
 
-    def _fail(self, num_rows: int, why: str) -> None:
-        self._count("dropped", num_rows)
+    def _fail(self, num_rows: int, why: str, *, outcome: str = "dropped") -> None:
+        self._count(outcome, num_rows)
         if not self._failing:
             self._failing = True
-            logger.error("%s cannot be written (%s); rows are dropped and counted until it can", self._folder, why)
+            logger.error("%s cannot be written (%s); rows are counted until it can", self._folder, why)

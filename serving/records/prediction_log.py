@@ -1,6 +1,6 @@
 """Rows of the two logs that monitoring reads: predictions, and feedback as it arrived (docs/architecture.md)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ PREDICTIONS = pa.schema(
         "k": pa.int64(),
         "route": pa.string(),
         "reason": pa.string(),
+        "degraded": pa.bool_(),
+        "cached": pa.bool_(),  # decided for an equal request before: not a decision of its own
         "version": pa.string(),
         "narrative_version": pa.string(),
         "narrative": pa.string(),
@@ -33,6 +35,7 @@ PREDICTIONS = pa.schema(
         "items": pa.list_(pa.string()),
         "margin": pa.float32(),
         "num_events": pa.int64(),
+        "context": pa.map_(pa.string(), pa.string()),
         "latency_ms": pa.float32(),
         "stage_ms": pa.map_(pa.string(), pa.float32()),
         # What the router saw and chose (`policy.replay`); null where no student answered.
@@ -65,18 +68,33 @@ EVENTS = pa.schema(
 
 
 def open_log(folder: Path, schema: pa.Schema, serve: ServeConfig, *, count: Callable[[str, int], None]) -> ParquetLog:
-    return ParquetLog(folder, schema, max_rows=serve.log_rows, max_seconds=serve.log_seconds, count=count)
+    """Events that were accepted are never lost; of predictions at most the last `serve.log_seconds`."""
+    return ParquetLog(
+        folder,
+        schema,
+        max_rows=serve.log_rows,
+        max_seconds=serve.log_seconds,
+        count=count,
+        journal=schema is EVENTS,
+    )
 
 
-def prediction_row(served: Served) -> dict[str, Any]:
-    """A row of PREDICTIONS; the propensity is that of the ranker, the order that it gives is not random."""
+def prediction_row(served: Served, *, user: str | None, context: Mapping[str, str]) -> dict[str, Any]:
+    """A row of PREDICTIONS; the propensity is that of the ranker, the order that it gives is not random.
+
+    Args:
+        user: pseudonym of who asked; None: nobody was named.
+        context: what the client said about the situation.
+    """
     return {
         "request_id": served.request_id,
         "time": served.time,
-        "user_id": served.user_id,
+        "user_id": user,
         "k": served.k,
         "route": served.route,
         "reason": served.reason,
+        "degraded": served.degraded,
+        "cached": served.cached,
         "version": served.version,
         "narrative_version": served.narrative_version,
         "narrative": served.text,
@@ -86,6 +104,7 @@ def prediction_row(served: Served) -> dict[str, Any]:
         "items": [candidate.item_id for candidate in served.ranking],
         "margin": served.routed.decision.margin if served.routed else None,
         "num_events": served.num_events,
+        "context": list(context.items()),
         "latency_ms": served.latency_ms,
         "stage_ms": list(served.stage_ms.items()),
         **_routed(served.routed),

@@ -11,6 +11,7 @@ from raconteur.types import Event
 from serving.path.features import OnlineFeatures
 
 NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+CATEGORIES = {"i1": ["drama"], "i2": ["comedy"], "i3": ["drama", "war"]}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_read_unknown_user_is_none(online, user_id):
 
 
 def test_push_shows_in_the_next_read_of_another_reader(online, store):
-    pushed = online.push("bob", [take("i3"), take("i1", minutes=1, value=2.0)])
+    pushed = online.push("bob", [take("i3"), take("i1", minutes=1, value=2.0)], CATEGORIES)
     read = OnlineFeatures(store).read("bob")
     assert read == pushed
     assert (read.num_events, read.num_targets, read.num_tries) == (4, 3, 4)
@@ -53,18 +54,18 @@ def test_push_shows_in_the_next_read_of_another_reader(online, store):
 
 
 def test_push_keeps_the_narrative(online):
-    assert online.push("ann", [take("i1")]).narrative == online.read("ann").narrative is not None
+    assert online.push("ann", [take("i1")], CATEGORIES).narrative == online.read("ann").narrative is not None
 
 
 def test_push_same_event_twice_counts_once(online):
-    first = online.push("carol", [take("i1")])
-    assert online.push("carol", [take("i1")]) == first
+    first = online.push("carol", [take("i1")], CATEGORIES)
+    assert online.push("carol", [take("i1")], CATEGORIES) == first
     assert online.read("carol").num_events == 1
 
 
 def test_push_from_many_threads_loses_no_event(online):
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda minute: online.push("erin", [take("i1", minutes=minute)]), range(16)))
+        list(threads.map(lambda minute: online.push("erin", [take("i1", minutes=minute)], CATEGORIES), range(16)))
     erin = online.read("erin")
     assert erin.num_events == 16
     assert [event.event_time.minute for event in erin.recent_events] == list(range(16))
@@ -73,20 +74,20 @@ def test_push_from_many_threads_loses_no_event(online):
 def test_read_and_push_go_on_while_another_store_writes_all_users(online, store):
     with ThreadPoolExecutor(1) as other:
         writing = other.submit(lambda: [materialize(store, everything=True) for _ in range(10)])
-        counts = [online.push("frank", [take("i2", minutes=minute)]).num_events for minute in range(10)]
+        counts = [online.push("frank", [take("i2", minutes=minute)], CATEGORIES).num_events for minute in range(10)]
         assert writing.result(timeout=60)
     assert counts == list(range(1, 11))
     assert online.read("ann") is not None
 
 
 def test_push_unknown_item_is_left_out(online):
-    assert online.push("dave", [take("no-such-item")]) is None
+    assert online.push("dave", [take("no-such-item")], CATEGORIES) is None
     assert online.read("dave") is None
 
 
 def test_push_time_without_zone_is_refused(online):
     with pytest.raises(DataError, match="without a zone"):
-        online.push("ann", [Event("i1", datetime(2026, 1, 1), "play")])
+        online.push("ann", [Event("i1", datetime(2026, 1, 1), "play")], CATEGORIES)
 
 
 def test_materialize_again_writes_nothing(store):
@@ -94,7 +95,7 @@ def test_materialize_again_writes_nothing(store):
 
 
 def test_materialize_everything_restores_rows_and_keeps_pushed_events(online, store):
-    online.push("bob", [take("i2", minutes=5)])
+    online.push("bob", [take("i2", minutes=5)], CATEGORIES)
     before = online.read("bob")
     counts = materialize(store, everything=True)
     assert counts == {"num_online_user_features": 2, "num_online_item_features": 3, "num_online_narratives": 1}

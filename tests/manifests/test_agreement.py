@@ -44,7 +44,7 @@ def config_of(objects) -> Config:
     ("folder", "toml", "overrides"),
     [
         ("base", "production.toml", []),
-        ("laptop", "demo.toml", ["workdir=/runs/demo", "serve.host=0.0.0.0"]),
+        ("laptop", "demo.toml", ["workdir=/runs/demo", "serve.host=0.0.0.0", "serve.public=true"]),
     ],
 )
 def test_config_map_is_the_resolved_toml(rendered, folder: str, toml: str, overrides: list[str]):
@@ -70,7 +70,7 @@ def test_predictor_arguments_parse_and_fit_ports_and_config(rendered, folder: st
 
 @pytest.mark.parametrize("folder", ["base", "laptop"])
 def test_recommender_import_path_and_ports_are_those_of_the_code(rendered, folder: str):
-    from serving.path.service import REASONER_URL, STUDENT_URL
+    from serving.backends.build import REASONER_URL, STUDENT_URL
 
     objects = rendered(folder)
     serve = yaml.safe_load(objects[("RayService", "recommender")]["spec"]["serveConfigV2"])

@@ -11,11 +11,13 @@ import pytest
 from raconteur import artifacts
 from raconteur.config.schema import Config
 from raconteur.data.dataset import write_table
+from raconteur.pseudonym import KEY, KEY_BYTES, pseudonym
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CUTOFF = START + timedelta(days=30)
 CATEGORIES = ("drama", "comedy", "space", "crime", "</script><b>war</b>")
 NUM_USERS, NUM_ITEMS, PER_DAY = 200, 50, 150
+PSEUDONYM_KEY = bytes(range(KEY_BYTES))
 
 
 def items(*, new: int = 0) -> pl.DataFrame:
@@ -110,7 +112,14 @@ def arrived(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, prepared_data: Path) -> Config:
+def key(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """The key of the pseudonyms, as a cluster would give it."""
+    monkeypatch.setenv(KEY, PSEUDONYM_KEY.hex())
+    return PSEUDONYM_KEY
+
+
+@pytest.fixture
+def run(tmp_path: Path, prepared_data: Path, key: bytes) -> Config:
     """A run with a champion and its data set; `incoming/` and `predictions/` are left to the test."""
     (tmp_path / "data").symlink_to(prepared_data)
     registry = artifacts.Registry(tmp_path / "models")
@@ -133,7 +142,7 @@ def served() -> Callable[..., pl.DataFrame]:
             {
                 "request_id": [f"r{index}" for index in range(num)],
                 "time": [CUTOFF + timedelta(seconds=index) for index in range(num)],
-                "user_id": [row["user_id"] for row in rows],
+                "user_id": [pseudonym(row["user_id"], PSEUDONYM_KEY) for row in rows],
                 "route": ["student" if index % 4 else "reasoner" for index in range(num)],
                 "version": [version] * num,
                 "narrative": ["likes drama" for _ in rows],

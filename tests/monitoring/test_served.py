@@ -5,9 +5,10 @@ import pytest
 
 from monitoring.served import calibration_note, labelled, prediction_windows, read_predictions
 from raconteur.errors import DataError
+from raconteur.pseudonym import pseudonym
 
 
-def test_labelled_counts_the_first_take_at_or_after_the_known_events(tmp_path: Path):
+def test_labelled_counts_the_first_take_at_or_after_the_known_events(tmp_path: Path, key: bytes):
     events = pl.DataFrame(
         {
             "user_id": ["a"] * 5 + ["b"],
@@ -19,7 +20,7 @@ def test_labelled_counts_the_first_take_at_or_after_the_known_events(tmp_path: P
     events.write_parquet(tmp_path / "events.parquet")
     answers = pl.DataFrame(
         {
-            "user_id": ["a", "a", "a", "a", "b", "stranger"],
+            "user_id": [pseudonym(user, key) for user in ("a", "a", "a", "a", "b", "stranger")],
             "time": range(6),
             "items": [["x"], ["y", "x"], ["z", "y"], ["z"], [], ["x"]],
             # 1: next take x. 2: an impression comes first, then y. 2 again: y, so z is no hit. 5: no event yet.
@@ -28,12 +29,13 @@ def test_labelled_counts_the_first_take_at_or_after_the_known_events(tmp_path: P
             "probability": [0.5, 0.25, 0.9, None, None, None],
         }
     )
-    assert labelled(answers, tmp_path, rows=10) == [True, True, False]
-    assert labelled(answers, tmp_path, rows=1) == [False]
+    assert labelled(answers, tmp_path, key=key, rows=10) == [True, True, False]
+    assert labelled(answers, tmp_path, key=key, rows=1) == [False]
+    assert labelled(answers, tmp_path, key=key[::-1], rows=10) == []  # by another key these are other users
     # two answers of the student with a known next take: both right, (.5 + .25) / 2 expected
     note = "the student's first choice was right in 100.0% of 2 answers, 37.5% expected"
-    assert calibration_note(answers, tmp_path, rows=10) == (note,)
-    assert calibration_note(answers.filter(pl.col("route") == "reasoner"), tmp_path, rows=10) == ()
+    assert calibration_note(answers, tmp_path, key=key, rows=10) == (note,)
+    assert calibration_note(answers.filter(pl.col("route") == "reasoner"), tmp_path, key=key, rows=10) == ()
 
 
 def test_read_predictions_nothing_logged_is_empty(tmp_path: Path):

@@ -11,9 +11,11 @@ from raconteur.config.schema import Config
 from raconteur.errors import ServingError
 from raconteur.features.rules import Rules
 from raconteur.features.state import UserState, advance
+from raconteur.pseudonym import pseudonym_key
 from raconteur.types import Event, Narrative
 from serving.follow import Follower
 from serving.path.engine import Engine
+from serving.path.refresh import Refresh
 from serving.path.service import Service
 from serving.path.stock import load_stock
 from serving.records.metrics import Metrics
@@ -23,13 +25,19 @@ from serving.records.prediction_log import EVENTS, PREDICTIONS, open_log
 class LocalRanker:
     """WordOverlap behind the recommender's side of a model server."""
 
-    def __init__(self, weight, version="v1"):
+    def __init__(self, weight, version="v1", name="student"):
+        self.name = name
+        self.asked = 0
+        self.waits_s = 0.0
         self._ranker = WordOverlap(TITLES, weight)
         self._version = version
         self.failure = None
 
-    async def score(self, text, candidates):
-        await asyncio.sleep(0)
+    async def score(self, text, candidates, *, timeout_s):
+        self.asked += 1
+        await asyncio.sleep(min(self.waits_s, timeout_s))
+        if self.waits_s > timeout_s:
+            raise ServingError(f"{self.name} gave no answer within {timeout_s * 1000:g} ms")
         if self.failure:
             raise ServingError(self.failure)
         return self._ranker.score([text], [list(candidates)])[0], self._version
@@ -51,11 +59,12 @@ class MemoryStore:
             raise self.failure
         return self.users.get(user_id)
 
-    def push(self, user_id, events):
+    def push(self, user_id, events, categories):
         if self.failure:
             raise self.failure
         before = self.users.get(user_id) or UserState(user_id)
-        self.users[user_id] = advance(before, events, categories={}, rules=self._rules)
+        self.users[user_id] = advance(before, events, categories=categories, rules=self._rules)
+        return self.users[user_id]
 
 
 def user(user_id, taken, text=""):
@@ -74,16 +83,26 @@ def user(user_id, taken, text=""):
 def open_local(workdir, **serve):
     """Service, store, student and Reasoner; the world's version must stand in workdir/models."""
     config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve})
-    store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0)
+    store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0, name="reasoner")
     stock = Follower(
         Registry(workdir / "models"),
         lambda version: load_stock(version, workdir / "features", min_margin=config.serve.route_margin),
     )
     metrics = Metrics()
+    refresh = Refresh(store, None, after=0, count=metrics.count_refresh)
     service = Service(
         config=config,
-        engine=Engine(config, features=store, stock=stock, student=student, reasoner=reasoner),
-        rankers=(student, reasoner),
+        engine=Engine(
+            config,
+            features=store,
+            stock=stock,
+            student=student,
+            reasoner=reasoner,
+            metrics=metrics,
+            refresh=refresh,
+        ),
+        refresh=refresh,
+        pseudonym_key=pseudonym_key(workdir),
         predictions=open_log(
             workdir / "predictions", PREDICTIONS, config.serve, count=partial(metrics.count_rows, "predictions")
         ),

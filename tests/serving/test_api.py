@@ -7,7 +7,9 @@ import pytest
 from local_service import open_local, user
 from serving_world import write_version
 
-from serving.door.app import MAX_BODY_BYTES, create_app
+from serving.door.app import create_app
+from serving.door.limits import MAX_BODY_BYTES
+from serving.door.readiness import Readiness
 
 
 @pytest.fixture
@@ -15,12 +17,14 @@ def call(tmp_path):
     write_version(tmp_path / "models", "v1").promote("v1", cause="test")
     service, store, *_ = open_local(tmp_path)
     store.users = {"sure": user("sure", ["i1"], "court court")}
-    app = create_app(service)
+    readiness = Readiness()
+    readiness.open()
+    app = create_app(service, readiness)
 
     def send(method, path, **arguments):
         async def once():
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, path, **arguments)
 
         return asyncio.run(once())
@@ -36,7 +40,9 @@ def v2(user_ids=("sure",), **parameters):
 
 def test_recommendations_known_user_gets_titles_scores_and_sources(call):
     answer = call("POST", "/v1/recommendations", json={"user_id": "sure", "k": 1}).json()
-    assert answer["items"] == [{"item_id": "i3", "title": "court drama", "score": 2.0, "source": "popularity"}]
+    [item] = answer["items"]
+    assert (item["rank"], item["item_id"], item["title"], item["score"]) == (1, "i3", "court drama", 2.0)
+    assert (item["source"], item["reason"], item["evidence"]) == ("popularity", "Taken by many.", [])
     assert answer["route"] == "student"
 
 
@@ -84,7 +90,7 @@ def test_infer_json_answers_items_scores_and_parameters(call):
     [
         (v2(["a", "b"]), "user_id has 2 elements"),
         (v2([""]), "send exactly one id that is not empty"),
-        (v2(k=0), "parameter k is 0"),
+        (v2(k=0), "parameter k is '0'"),
         (v2(k="five"), "parameter k is 'five'"),
         ({"inputs": []}, "input 'user_id' is missing"),
         ({}, "the body is no V2 inference request: inputs"),
@@ -118,8 +124,10 @@ def test_metadata_live_and_ready_answer(call):
 
 
 def test_metrics_count_requests_by_pattern_not_by_made_up_path(call):
+    numbers = iter((3, 4))
+
     def ask():
-        call("POST", "/v1/recommendations", json={"user_id": "sure"})
+        call("POST", "/v1/recommendations", json={"user_id": "sure", "k": next(numbers)})  # not from the cache
         call("POST", "/v1/recommendations", json={})
         call("GET", "/made/up/7")
         return call("GET", "/metrics").text
@@ -144,3 +152,8 @@ def value_of(series, text):
 def test_events_empty_or_unnamed_are_refused(call):
     assert call("POST", "/v1/events", json={"user_id": "sure", "events": []}).status_code == 422
     assert call("POST", "/v1/events", json={"events": [{"item_id": "i1"}]}).status_code == 422
+
+
+def test_loopback_is_only_asked_by_names_of_this_machine(call):
+    answer = call("GET", "/healthz", headers={"host": "rebound.example"})
+    assert answer.status_code == 400

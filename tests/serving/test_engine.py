@@ -24,9 +24,9 @@ def world(tmp_path):
     asyncio.run(service.close())
 
 
-def ask(world, user_id=None, *, k=5, history=None):
-    request = RecommendRequest(user_id=user_id, history=history, k=k)
-    return asyncio.run(world[0].engine.recommend(request))
+def ask(world, user_id=None, *, k=5, history=None, **asked):
+    request = RecommendRequest(user_id=user_id, history=history, k=k, **asked)
+    return asyncio.run(world[0].recommend(request))
 
 
 def shown(served):

@@ -14,7 +14,7 @@ from serving_world import write_version
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, ServingError
 from serving.machine.parts import parts_of
-from serving.machine.processes import Started, refuse_taken_ports, start, stop
+from serving.machine.processes import Started, refuse_taken_ports, spawn, stop
 from serving.stack import up
 
 PARENT = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).wait()"
@@ -24,7 +24,7 @@ STUBBORN = (
 
 
 def run(code, tmp_path):
-    return start([sys.executable, "-c", code], log=tmp_path / "log", environment={})
+    return Started.of(spawn([sys.executable, "-c", code], log=tmp_path / "log", environment={}).pid)
 
 
 def wait_for(condition):
@@ -44,7 +44,7 @@ def test_stop_ends_a_process_and_its_children(tmp_path):
     assert not child.is_running()
 
 
-def test_start_metrics_folder_of_the_parent_is_not_inherited(tmp_path, monkeypatch):
+def test_spawn_metrics_folder_of_the_parent_is_not_inherited(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
     started = run("import os; print(os.environ.get('PROMETHEUS_MULTIPROC_DIR'), 'end', flush=True)", tmp_path)
     wait_for(lambda: "end" in (tmp_path / "log").read_text())
@@ -64,11 +64,10 @@ def test_stop_finds_the_children_of_a_process_that_was_killed(tmp_path):
     assert not child.is_running()
 
 
-def test_stop_kills_what_does_not_listen(tmp_path, monkeypatch):
-    monkeypatch.setattr("serving.machine.processes.STOP_WITHIN_S", 0.5)
+def test_stop_kills_what_does_not_listen(tmp_path):
     started = run(STUBBORN, tmp_path)
     wait_for(lambda: "deaf" in (tmp_path / "log").read_text())
-    stop([started])
+    stop([started], within_s=0.5)
     assert started.process() is None
 
 
@@ -94,7 +93,7 @@ def test_refuse_taken_port_names_the_port_the_part_and_the_process():
 def test_up_one_port_for_two_parts_is_refused(tmp_path):
     write_version(tmp_path / "models", "v1").promote("v1", cause="test")
     config = Config(workdir=tmp_path, serve={"student_port": 8801, "port": 8801})
-    with pytest.raises(ConfigError, match="port 8801 is meant for student and recommender"):
+    with pytest.raises(ConfigError, match="port 8801 is meant for recommender and student"):
         up(config, parts_of(config, tmp_path / "config.json"))
 
 
@@ -132,8 +131,8 @@ def test_up_sigterm_while_it_waits_stops_everything(tmp_path, free_ports):
 
 
 def write_config(workdir, free_ports):
-    names = ("port", "student_port", "reasoner_port", "evidently_port")
-    config = Config(workdir=workdir, serve=dict(zip(names, free_ports(4), strict=True)))
+    names = ("port", "grpc_port", "student_port", "reasoner_port", "evidently_port")
+    config = Config(workdir=workdir, serve=dict(zip(names, free_ports(5), strict=True)))
     path = workdir / "config.json"
     path.write_text(config.model_dump_json())
     return config, path

@@ -1,11 +1,17 @@
-"""The whole service, for real: KServe model servers, Ray Serve behind HAProxy, Feast, Evidently. One story, in order.
+"""The whole service, for real: KServe model servers, Ray Serve behind HAProxy, Feast, Evidently, and their supervisor.
+
+One story, in order: it answers, loses its parts one by one, has them back, and goes without a trace.
 
 Only the two rankers are ours (word overlap, worked out by hand): training real ones belongs to the end-to-end test.
 """
 
+import contextlib
+import json
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,13 +26,18 @@ from store_world import write_store
 
 from raconteur.config.schema import Config
 from raconteur.errors import ServingError
+from raconteur.pseudonym import pseudonym, pseudonym_key
 from serving.client import recommend
-from serving.machine.parts import Part, parts_of
+from serving.machine.parts import parts_of
 from serving.machine.processes import Started
+from serving.machine.state import Part, read_stack
 from serving.ports import grpc_port
 from serving.stack import down, read_state, status, up
 
 WORLD = Path(__file__).parent / "serving_world.py"
+# A connection that was kept open is closed, and nobody listens for a new one.
+REFUSED = ("ConnectError", "RemoteProtocolError", "ReadError")
+GRPC_CLIENT = Path(__file__).parent / "triton_grpc_recommender.py"
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +45,9 @@ def config(tmp_path_factory, free_ports):
     workdir = tmp_path_factory.mktemp("run")
     write_version(workdir / "models", "v1").promote("v1", cause="test")
     write_store(workdir / "features")
-    recommender, dashboard, *_ = free_ports(2)
-    student, reasoner = free_model_ports(free_ports)
-    ports = {"port": recommender, "evidently_port": dashboard, "student_port": student, "reasoner_port": reasoner}
-    return Config(workdir=workdir, serve={**ports, "log_seconds": 0.2})
+    names = ("port", "grpc_port", "evidently_port", "student_port", "reasoner_port")
+    ports = dict(zip(names, (*free_ports(3), *free_model_ports(free_ports)), strict=True))
+    return Config(workdir=workdir, serve={**ports, "student": {"kind": "kserve"}, "log_seconds": 0.2})
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +79,7 @@ def test_recommend_sure_student_answers_with_titles_and_versions(address):
         ("i2", "space romance", 0.0),
     ]
     assert (answer["route"], answer["degraded"]) == ("student", False)
-    assert answer["versions"] == {"model": "v1", "narrative": "verbalizer-1", "catalogue": "catalogue-1"}
+    assert (answer["versions"]["model"], answer["versions"]["narrative"]) == ("v1", "verbalizer-1")
     assert set(answer["stage_ms"]) == {"features", "retrieve", "student", "guard"}
 
 
@@ -97,6 +107,17 @@ def test_infer_triton_client_gets_the_same_ranking(address):
     assert result.get_response()["parameters"]["route"] == "student"
 
 
+def test_infer_triton_grpc_client_gets_the_same_ranking(config, stack):
+    address = f"{config.serve.host}:{config.serve.grpc_port}"
+    done = subprocess.run(
+        [sys.executable, str(GRPC_CLIENT), address, "sure"], capture_output=True, text=True, timeout=60
+    )
+    answer = json.loads(done.stdout or "null")
+    assert answer, done.stderr
+    assert (answer["ready"], answer["model_ready"], answer["versions"]) == (True, True, ["v1"])
+    assert (answer["items"], answer["scores"], answer["route"]) == (["i3", "i2"], [2.0, 0.0], "student")
+
+
 def test_events_change_the_next_answer_and_are_kept(address, config):
     event = {"item_id": "i2", "event_time": "2024-05-02T00:00:00Z"}
     answer = httpx.post(f"{address}/v1/events", json={"user_id": "fresh", "events": [event]})
@@ -113,7 +134,8 @@ def test_prediction_log_has_a_full_row_for_each_answer(address, config):
     answer = recommend(address, "sure", 2)
     rows = rows_of(config.workdir / "predictions", 1, request_id=answer["request_id"])
     row = rows.row(0, named=True)
-    assert (row["user_id"], row["k"], row["route"], row["version"]) == ("sure", 2, "student", "v1")
+    assert row["user_id"] == pseudonym("sure", pseudonym_key(config.workdir))
+    assert (row["k"], row["route"], row["version"]) == (2, "student", "v1")
     assert row["candidates"] == ["i2", "i3", "i4"]
     assert row["sources"] == ["popularity"] * 3
     assert row["scores"] == [0.0, 2.0, 0.0]
@@ -132,6 +154,12 @@ def test_pages_openapi_metrics_and_dashboard_answer(address, config):
     assert 'raconteur_model_version_info{version="v1"} 1.0' in metrics
     dashboard = f"http://{config.serve.host}:{config.serve.evidently_port}"
     assert httpx.get(f"{dashboard}/api/version").status_code == 200
+
+
+def test_state_says_how_long_the_start_took(config, stack):
+    state = read_stack(config.workdir / "serving")
+    assert {one.part.name for one in state.parts if one.ready_s} == set(stack)
+    assert state.ready_s == max(one.ready_s for one in state.parts)
 
 
 def test_sockets_of_all_processes_listen_on_loopback_only(stack):
@@ -158,26 +186,75 @@ def test_champion_new_version_is_served_without_a_restart(address, config):
     wait_for(lambda: httpx.get(f"{address}/healthz").json()["version"] == "v2")
 
 
-def test_reasoner_down_then_student_down_degrade_the_answer_not_the_service(stack, address, config, parts):
-    end(stack["reasoner"])
+def test_reasoner_and_student_killed_degrade_the_answer_and_come_back_by_themselves(address, config, parts):
+    end(config, "reasoner")
     answer = recommend(address, "torn", 5)
     assert (answer["route"], answer["degraded"]) == ("student", True)
     assert "reasoner failed" in answer["reason"]
-    end(stack["student"])
+    end(config, "student")
     answer = recommend(address, "sure", 5)
     assert (answer["route"], answer["degraded"]) == ("retriever", True)
     assert [item["item_id"] for item in answer["items"]] == ["i2", "i3", "i4"]
+    assert ready(address)  # a degraded answer is better than none
     assert status(config, parts) is False
+    wait_for(lambda: status(config, parts), within_s=120)
+    wait_for(lambda: recommend(address, "torn", 5)["route"] == "reasoner")
+    restarts = {one.part.name: one.restarts for one in read_stack(config.workdir / "serving").parts}
+    assert restarts == {"recommender": 0, "student": 1, "reasoner": 1, "dashboard": 0}
+
+
+def test_replica_killed_is_started_again_by_ray(address, config):
+    [replica] = [
+        one for one in with_children(running(config)["recommender"]) if "ServeReplica" in " ".join(one.cmdline())
+    ]
+    replica.kill()
+    wait_for(lambda: not replica.is_running())
+    wait_for(lambda: answers(address), within_s=120)
+    assert recommend(address, "sure", 2)["route"] == "student"
+    assert read_stack(config.workdir / "serving").parts[0].restarts == 0
+
+
+def test_recommender_told_to_end_answers_what_it_has_and_refuses_the_rest(address, config, parts):
+    """Four clients ask without a pause. Whoever asked before the end was told gets an answer, later ones a refusal."""
+    asked, told_to_stop = [], threading.Event()
+
+    def ask():
+        with httpx.Client(timeout=20) as client:
+            while not told_to_stop.is_set():
+                began = time.monotonic()
+                try:
+                    answer = client.post(f"{address}/v1/recommendations", json={"user_id": "torn"})
+                    asked.append((began, answer.status_code))
+                except httpx.TransportError as error:
+                    asked.append((began, type(error).__name__))
+                    time.sleep(0.02)
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    wait_for(lambda: len(asked) > 20)
+    recommender = running(config)["recommender"]
+    told = time.monotonic()
+    os.kill(recommender.pid, signal.SIGTERM)
+    wait_for(lambda: recommender.process() is None)
+    told_to_stop.set()
+    for client in clients:
+        client.join()
+    assert {outcome for began, outcome in asked if began < told} == {200}
+    assert {outcome for began, outcome in asked if began > told} <= {200, 503, *REFUSED}
+    assert "drained, 0 requests were left" in (config.workdir / "serving" / "recommender.log").read_text()
+    wait_for(lambda: status(config, parts), within_s=180)  # the supervisor has it back
+    assert recommend(address, "sure", 2)["route"] == "student"
 
 
 def test_down_leaves_no_process_socket_or_file_behind(stack, config):
-    family = [process for one in stack.values() for process in with_children(one)]
+    family = [process for one in running(config).values() for process in with_children(one)]
     folders = {path for process in family for path in ray_folders(process)}
     assert folders
     down(config)
     assert [process for process in family if process.is_running()] == []
     assert not any(path.exists() for path in folders)
-    assert read_state(config.workdir / "serving") == {}
+    assert running(config) == {}
 
 
 def free_model_ports(free_ports):
@@ -204,12 +281,30 @@ def with_children(started: Started):
 
 
 def ray_folders(process):
-    return {Path(word.split("=")[-1]).parents[1] for word in process.cmdline() if word.startswith("--log_dir=")}
+    with contextlib.suppress(psutil.NoSuchProcess):  # Ray's idle workers come and go
+        return {Path(word.split("=")[-1]).parents[1] for word in process.cmdline() if word.startswith("--log_dir=")}
+    return set()
 
 
-def end(started):
+def running(config):
+    return read_state(config.workdir / "serving")
+
+
+def end(config, name):
+    started = running(config)[name]
     os.kill(started.pid, signal.SIGKILL)
     wait_for(lambda: started.process() is None)
+
+
+def answers(address):
+    try:
+        return httpx.post(f"{address}/v1/recommendations", json={"user_id": "sure"}, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def ready(address):
+    return httpx.get(f"{address}/v2/health/ready").status_code == 200
 
 
 def rows_of(folder, num_rows, **equal):

@@ -1,11 +1,13 @@
-import numpy as np
 import polars as pl
 import pytest
-from serving_world import TITLES, write_version
+from serving_world import write_version
 
 from raconteur.errors import ArtifactError
 from raconteur.features.names import ITEM_TABLE
-from serving.path.stock import load_stock, popular, retrieve
+from raconteur.guard.rules import Wanted
+from serving.path.stock import Quest, Wish, load_stock, popular, retrieve
+
+ANYTHING = Wish(Wanted())
 
 
 @pytest.fixture
@@ -19,12 +21,18 @@ def stock(version, tmp_path):
     return load_stock(version, tmp_path / "features", min_margin=0.01)
 
 
+def ask(stock, taken, *, count, seen=(), wish=ANYTHING):
+    [found] = retrieve([Quest(stock, taken, seen, wish, count)])
+    return found
+
+
 def ids(candidates):
     return [candidate.item_id for candidate in candidates]
 
 
 def test_retrieve_best_unseen_available_items_come_first(stock):
-    found = retrieve(stock, ["i1"], seen={"i1"}, count=2)
+    found, notes = ask(stock, ["i1"], seen={"i1"}, count=2)
+    assert notes == []
     assert [(one.item_id, one.score, one.source) for one in found] == [
         ("i2", 2.0, "popularity"),
         ("i3", 1.0, "popularity"),
@@ -32,11 +40,11 @@ def test_retrieve_best_unseen_available_items_come_first(stock):
 
 
 def test_retrieve_more_than_there_is_gives_what_there_is(stock):
-    assert ids(retrieve(stock, [], seen=["no such item"], count=50)) == ["i1", "i2", "i3", "i4"]
+    assert ids(ask(stock, [], seen=["no such item"], count=50)[0]) == ["i1", "i2", "i3", "i4"]
 
 
 def test_popular_without_a_feature_table_follows_the_retriever(stock):
-    assert ids(popular(stock, seen=["i2"], count=2)) == ["i1", "i3"]
+    assert ids(popular(stock, seen=["i2"], wish=ANYTHING, count=2)) == ["i1", "i3"]
 
 
 def test_popular_counts_the_newest_row_of_each_item(version, tmp_path):
@@ -52,7 +60,7 @@ def test_popular_counts_the_newest_row_of_each_item(version, tmp_path):
     )
     table.write_parquet(features / f"{ITEM_TABLE}.parquet")
     loaded = load_stock(version, features, min_margin=0.01)
-    assert [(one.item_id, one.score) for one in popular(loaded, seen=(), count=3)] == [
+    assert [(one.item_id, one.score) for one in popular(loaded, seen=(), wish=ANYTHING, count=3)] == [
         ("i4", 9.0),
         ("i1", 5.0),
         ("i2", 0.0),
@@ -69,6 +77,21 @@ def test_stock_items_missing_from_the_catalogue_count_as_unavailable(version, tm
     items = pl.read_parquet(version / "items.parquet")
     items.filter(pl.col("item_id") != "i1").write_parquet(version / "items.parquet")
     loaded = load_stock(version, tmp_path, min_margin=0.01)
-    assert loaded.unavailable.tolist() == [True, False, False, False, True]
-    assert np.flatnonzero(loaded.unavailable).size == len(TITLES) - 3
-    assert "i1" not in ids(retrieve(loaded, [], seen=(), count=9))
+    assert loaded.rules.allowed(Wanted()).tolist() == [False, True, True, True, False]
+    assert "i1" not in ids(ask(loaded, [], count=9)[0])
+
+
+def test_retrieve_item_that_only_the_catalogue_knows_is_found_by_its_text(version, tmp_path):
+    items = pl.read_parquet(version / "items.parquet")
+    newcomer = items.tail(1).with_columns(item_id=pl.lit("i6"), title=pl.lit("moon opera"), available=pl.lit(True))
+    pl.concat([items, newcomer]).write_parquet(version / "items.parquet")
+    loaded = load_stock(version, tmp_path, min_margin=0.01)
+    assert "i6" not in ids(ask(loaded, ["i1"], count=9)[0])
+    found, _ = ask(loaded, ["i1"], wish=Wish(Wanted(), query="opera"), count=2)
+    assert [(one.item_id, one.source) for one in found] == [("i6", "query"), ("i1", "popularity")]
+
+
+def test_retrieve_several_questions_each_gets_its_own_answer(stock):
+    quests = [Quest(stock, ["i1"], {seen}, ANYTHING, count) for seen, count in (("i1", 9), ("i2", 2), ("i3", 1))]
+    together = [ids(candidates) for candidates, _ in retrieve(quests)]
+    assert together == [["i2", "i3", "i4"], ["i1", "i3"], ["i1"]]

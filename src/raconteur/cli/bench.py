@@ -1,4 +1,7 @@
-"""`raconteur bench`: the speeds that the project promises, measured here and now. Prints, never judges."""
+"""`raconteur bench`: the speeds that the project promises, measured here and now. Prints, never judges.
+
+`raconteur bench serve` measures the running service alone, and at more length where it is asked to.
+"""
 
 import time
 from pathlib import Path
@@ -12,20 +15,59 @@ from raconteur.cli.settings import ConfigFiles, DryRun, Overrides, resolve, writ
 if TYPE_CHECKING:
     from raconteur.config.schema import Config
 
+app = typer.Typer(invoke_without_command=True)
 
+NumUsers = Annotated[int, typer.Option(help="Users asked for, at most; each once until all were.")]
+
+
+@app.callback()
 def bench(
+    context: typer.Context,
     config: ConfigFiles = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
     data: Annotated[Path | None, typer.Option(help="MovieLens folder to read, check and split.")] = None,
-    num_users: Annotated[int, typer.Option(help="Users asked for, where the service runs.")] = 200,
+    num_users: NumUsers = 10_000,
 ) -> None:
     """Measure the world's events a second, the reading of a real log, and the latency of a running service."""
+    if context.invoked_subcommand is not None:
+        if config or overrides or dry_run:
+            raise typer.BadParameter(f"options of `{context.invoked_subcommand}` stand after its name")
+        return
     resolved = resolve(config, overrides, dry_run=dry_run)
     world_speed(resolved)
     if data is not None:
         reading_time(resolved, data)
     service_latency(resolved, num_users)
+
+
+@app.command()
+def serve(
+    config: ConfigFiles = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    rate: Annotated[float | None, typer.Option(min=0.01, help="Only an open loop of so many a second.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Only a closed loop of so many at a time.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of the open loop, or with --concurrency.")] = 20.0,
+    soak: Annotated[
+        float | None, typer.Option(min=0.1, metavar="MINUTES", help="Half of the measured throughput, for so long.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Default: where the config serves.")] = None,
+    num_users: NumUsers = 10_000,
+    out: Annotated[Path | None, typer.Option(help="Markdown file to write; the same as .json beside it.")] = None,
+) -> None:
+    """Measure a running service beside the floor under it. A key of the service is read from RACONTEUR_KEY."""
+    if sum(choice is not None for choice in (rate, concurrency, soak)) > 1:
+        raise typer.BadParameter("--rate, --concurrency and --soak exclude each other")
+    from raconteur.cli.edges import start_or_exit
+
+    path = write_resolved(resolve(config, overrides, dry_run=dry_run), name="bench.json")
+    chosen = {
+        **{"--rate": rate, "--concurrency": concurrency, "--soak": soak, "--seconds": seconds},
+        **{"--address": address, "--num-users": num_users, "--out": out},
+    }
+    given = [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    start_or_exit("serving.load.bench", "--config-json", str(path), *given)
 
 
 def world_speed(config: "Config") -> None:
@@ -59,7 +101,6 @@ def service_latency(config: "Config", num_users: int) -> None:
     import httpx
 
     from raconteur.cli.edges import start_or_exit
-    from raconteur.cli.traffic import some_users
 
     address = f"http://{config.serve.host}:{config.serve.port}"
     try:
@@ -67,9 +108,8 @@ def service_latency(config: "Config", num_users: int) -> None:
     except httpx.HTTPError:
         typer.echo(f"service: nothing answers at {address}; `raconteur serve --detach` starts it")
         return
-    users = some_users(config.workdir / "data", num_users, seed=config.seed)
     path = write_resolved(config, name="bench.json")
-    start_or_exit("serving.load.bench", "--address", address, "--users", ",".join(users), "--config-json", str(path))
+    start_or_exit("serving.load.bench", "--config-json", str(path), "--num-users", str(num_users))
 
 
 def _rows(path: Path) -> int:

@@ -18,6 +18,7 @@ from raconteur.cli import (
     evaluate,
     export,
     features,
+    keys,
     llm,
     monitor,
     pipeline,
@@ -55,11 +56,12 @@ app.command("ablate")(ablate.ablate)
 app.command("students")(students.students)
 app.add_typer(pipeline.app, name="pipeline")
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 app.command("recommend")(recommend.recommend)
 app.add_typer(monitor.app, name="monitor")
 app.add_typer(route.app, name="route")
 app.command("doctor")(doctor.doctor)
-app.command("bench")(bench.bench)
+app.add_typer(bench.app, name="bench")
 app.command("quantise")(export.quantise)
 app.command("export")(export.export)
 app.command("demo")(demo.demo)

@@ -1,4 +1,4 @@
-"""`raconteur serve`: starts and stops the whole service."""
+"""`raconteur serve`: starts and stops the whole service; its supervisor keeps it running in between."""
 
 import signal
 import threading
@@ -17,9 +17,9 @@ def serve(
     dry_run: DryRun = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the service is ready.")] = False,
     down: Annotated[bool, typer.Option("--down", help="Stop the service.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Say what runs.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Say what runs and what was started again.")] = False,
 ) -> None:
-    """Start student, Reasoner, recommender and dashboard; Ctrl-C stops them all."""
+    """Start recommender, student, Reasoner and dashboard; what ends is started again, Ctrl-C stops them all."""
     if down and status:
         raise typer.BadParameter("--down and --status exclude each other")
     path = write_resolved(resolve(config, overrides, dry_run=dry_run), name="serve.json")

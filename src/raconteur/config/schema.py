@@ -175,6 +175,11 @@ class StudentConfig(Settings):
     max_ndcg_loss: float = Field(0.005, ge=0.0)  # fall in NDCG@10 that the interval of a build may not reach
 
 
+class FeaturesConfig(Settings):
+    # Where the rows that serving reads are kept; `redis` is the server that RACONTEUR_REDIS_URL names.
+    online: Literal["sqlite", "redis"] = "sqlite"
+
+
 class BackendConfig(Settings):
     """Where a ranker answers. Addresses may also come from the environment, see serving/README.md."""
 
@@ -251,6 +256,7 @@ class Config(Settings):
     verbalizer: VerbalizerConfig = VerbalizerConfig()
     llm: LlmConfig = LlmConfig()
     student: StudentConfig = StudentConfig()
+    features: FeaturesConfig = FeaturesConfig()
     serve: ServeConfig = ServeConfig()
     route: RouteConfig = RouteConfig()
     monitor: MonitorConfig = MonitorConfig()

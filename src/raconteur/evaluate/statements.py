@@ -18,6 +18,7 @@ a true one counts first. All other words are unparsed: they are counted, and nev
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from raconteur.types import Event, History
 ITEM, TITLE, CATEGORY, COUNT, TASTE = "item", "title", "category", "count", "taste"
 EVENT, PERIOD, CONTEXT = "event", "period", "context"
 KINDS = (ITEM, TITLE, CATEGORY, COUNT, TASTE, EVENT, PERIOD, CONTEXT)
+MAX_EXPONENT = sys.float_info.max_10_exp
 CUT = 24  # characters of a context value that a row holds at most
 
 _LIKES = "likes"
@@ -291,4 +293,6 @@ def _is_written(value: float, number: str) -> bool:
     """Whether the number is the value, rounded to the places that the number has."""
     places = Decimal(number).as_tuple().exponent
     assert isinstance(places, int)  # a finite number
+    if places > MAX_EXPONENT:  # more than any float
+        return False
     return abs(float(number) - value) <= 0.5 * 10.0**places + 1e-9 * max(1.0, abs(value))

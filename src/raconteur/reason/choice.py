@@ -104,6 +104,7 @@ class ChoiceReasoner:
         assert (model.inputs, model.head) == (prompts.inputs, prompts.head), "model and prompts are of different arms"
         self.model = model.eval()
         self.prompts = prompts
+        self.num_tokens_read = 0  # by all calls, padding included
 
     @torch.inference_mode()
     def score(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
@@ -113,6 +114,7 @@ class ChoiceReasoner:
 
     def _score_batch(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
         layout, unknown_BN = self.prompts.choices(texts, candidates)
+        self.num_tokens_read += layout.ids_BL.size
         fields = (layout.ids_BL, layout.choose_B, layout.places_BN)
         scores_BN = self.model(*map(torch.from_numpy, fields)).float().numpy()
         scores_BN[unknown_BN] = np.nan

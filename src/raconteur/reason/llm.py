@@ -113,6 +113,7 @@ class LetterReasoner:
         self.model = model.eval()
         self.prompts = prompts
         self._base = base
+        self.num_tokens_read = 0  # by all calls, padding included
 
     @classmethod
     def start(
@@ -135,6 +136,7 @@ class LetterReasoner:
 
     def _score_batch(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
         batch = self.prompts.batch(texts, candidates)
+        self.num_tokens_read += batch.ids_BL.numel()
         letters_N = torch.tensor(self.prompts.letter_ids[: len(candidates[0])])
         scores_BN = letter_scores(self.model, batch.ids_BL.to(device()), batch.mask_BL.to(device()), letters_N)
         scores = scores_BN.cpu().numpy()

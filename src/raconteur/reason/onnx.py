@@ -7,8 +7,8 @@ import numpy as np
 import onnxruntime as ort
 
 from raconteur.artifacts import MANIFEST, verify
-from raconteur.errors import ArtifactError
 from raconteur.reason.prompts import Prompts
+from raconteur.runtime import start_session
 from raconteur.types import FloatArray
 
 MODEL = "model.onnx"
@@ -21,6 +21,7 @@ class OnnxReasoner:
     def __init__(self, session: ort.InferenceSession, prompts: Prompts) -> None:
         self._session = session
         self.prompts = prompts
+        self.num_tokens_read = 0  # by all calls, padding included
 
     def score(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
         parts = [slice(start, start + SCORE_BATCH) for start in range(0, len(texts), SCORE_BATCH)]
@@ -29,6 +30,7 @@ class OnnxReasoner:
 
     def _score_batch(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
         layout, unknown_BN = self.prompts.choices(texts, candidates)
+        self.num_tokens_read += layout.ids_BL.size
         feeds = {"ids": layout.ids_BL, "choose": layout.choose_B, "candidates": layout.places_BN}
         scores_BN = self._session.run(["scores"], feeds)[0]
         scores_BN[unknown_BN] = np.nan
@@ -43,19 +45,3 @@ class OnnxReasoner:
         if (folder / MANIFEST).exists():  # a part of a version may have none: the version's covers it
             verify(folder)
         return cls(start_session(folder / MODEL, num_threads), Prompts.load(folder))
-
-
-def start_session(model: Path, num_threads: int = 1) -> ort.InferenceSession:
-    """
-    Raises:
-        ArtifactError: there is no such model, or the runtime lacks an operator of it; the message names the operator.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # other processes share the cores
-    try:
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime raises its own unrelated classes
-        said = " ".join(str(error).split())
-        raise ArtifactError(f"{model} is no student that ONNX Runtime {ort.__version__} can run: {said}") from error

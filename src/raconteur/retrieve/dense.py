@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import csr_array, hstack
 
 from raconteur.retrieve import files
-from raconteur.retrieve.encode import IntArray, encode, index_items, recency_query
+from raconteur.retrieve.encode import IntArray, encode, faded_sum, index_items
 from raconteur.retrieve.lexical import text_of, words_of
 from raconteur.types import FloatArray, Item
 
@@ -59,7 +59,7 @@ class Dense:
 
     def _users(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         rows = [row[::-1] for row in encode(histories, self._index)]
-        return _unit(recency_query(rows, len(self.item_ids), decay=DECAY) @ self.vectors)
+        return _unit(faded_sum(rows, self.vectors, decay=DECAY))
 
     def save(self, folder: Path) -> None:
         files.write(folder, self.kind, item_ids=self.item_ids, arrays={"vectors": self.vectors})

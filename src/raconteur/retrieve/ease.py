@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from raconteur.errors import ConfigError, TrainingError
 from raconteur.retrieve import files
-from raconteur.retrieve.encode import IntArray, distinct_newest_first, encode, index_items, recency_query
+from raconteur.retrieve.encode import IntArray, distinct_newest_first, encode, faded_sum, index_items, recency_query
 from raconteur.types import FloatArray
 
 GRAM_ROWS = 512  # rows of X'X that exist as a sparse block at a time
@@ -69,7 +69,7 @@ class Ease:
     def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         """Scores [B, V], float32; an empty history scores 0 everywhere."""
         rows = [distinct_newest_first(row) for row in encode(histories, self._index)]
-        return recency_query(rows, len(self.item_ids), decay=self.decay) @ self.weights
+        return faded_sum(rows, self.weights, decay=self.decay)
 
     def save(self, folder: Path) -> None:
         arrays = {"weights": self.weights}

@@ -65,6 +65,17 @@ class FusedRetriever:
         """Scores [B, V], float32."""
         return self._fuse(part_scores(self.parts, histories))
 
+    def score_with_parts(self, histories: Sequence[Sequence[str]]) -> tuple[FloatArray, FloatArray]:
+        """Scores [B, V], and what each part says [P, B, V]."""
+        scores_PBV = part_scores(self.parts, histories)
+        return self._fuse(scores_PBV), scores_PBV
+
+    def sources(self, scores_PV: FloatArray, items_N: IntArray) -> list[str]:
+        """The part of positive weight that ranks each item best among all."""
+        trusted_P = self.weights > 0 if (self.weights > 0).any() else np.ones(len(self.weights), dtype=bool)
+        names = [name for name, trusted in zip(self.parts, trusted_P, strict=True) if trusted]
+        return [names[part] for part in _places(scores_PV[trusted_P], items_N).argmin(axis=0)]
+
     def candidates(
         self, histories: Sequence[Sequence[str]], seen: Sequence[Collection[str]], n: int
     ) -> list[list[Candidate]]:
@@ -89,17 +100,15 @@ class FusedRetriever:
     ) -> list[list[Candidate]]:
         scores_PBV = part_scores(self.parts, histories)
         fused_BV = self._fuse(scores_PBV)
-        trusted_P = self.weights > 0 if (self.weights > 0).any() else np.ones(len(self.weights), dtype=bool)
-        names = [name for name, trusted in zip(self.parts, trusted_P, strict=True) if trusted]
         found = []
         for row, removed in enumerate(encode([list(items) for items in seen], self._index)):
             kept_V = np.setdiff1d(np.arange(len(self.item_ids)), removed)
             best_N = np.argsort(-fused_BV[row, kept_V], kind="stable")[:n]
-            sources_N = _places(scores_PBV[trusted_P, row][:, kept_V], best_N).argmin(axis=0)
+            sources = self.sources(scores_PBV[:, row, kept_V], best_N)
             found.append(
                 [
-                    Candidate(self.item_ids[item], float(fused_BV[row, item]), names[source])
-                    for item, source in zip(kept_V[best_N], sources_N, strict=True)
+                    Candidate(self.item_ids[item], float(fused_BV[row, item]), source)
+                    for item, source in zip(kept_V[best_N], sources, strict=True)
                 ]
             )
         return found
@@ -161,13 +170,9 @@ def reciprocal_ranks(scores_PBV: FloatArray) -> FloatArray:
 
 def _places(scores_PV: FloatArray, items_N: IntArray) -> IntArray:
     """How many items each part scores higher [P, N]; an item without a number comes last."""
-    num_parts, num_items = scores_PV.shape
-    ordered_PV = np.sort(scores_PV, axis=1)  # NaN sorts last: above every number
-    places_PN = np.full((num_parts, len(items_N)), num_items)
-    for part in range(num_parts):
-        num_real = num_items - int(np.isnan(ordered_PV[part]).sum())
-        asked_N = scores_PV[part, items_N]
-        real_N = ~np.isnan(asked_N)
-        better_N = num_real - np.searchsorted(ordered_PV[part, :num_real], asked_N[real_N], side="right")
-        places_PN[part, real_N] = better_N
+    asked_PN = scores_PV[:, items_N]
+    # Item by item: the [P, N, V] comparison at once would not fit the processor's caches.
+    better = [np.count_nonzero(scores_PV > asked_P[:, None], axis=1) for asked_P in asked_PN.T]
+    better_NP = np.array(better, dtype=np.int64).reshape(-1, len(scores_PV))
+    places_PN: IntArray = np.where(np.isnan(asked_PN), scores_PV.shape[1], better_NP.T)
     return places_PN

@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from raconteur.errors import ConfigError
 from raconteur.retrieve import files
-from raconteur.retrieve.encode import IntArray, encode, index_items, recency_query
+from raconteur.retrieve.encode import IntArray, encode, faded_sum, index_items, recency_query
 from raconteur.types import FloatArray
 
 DECAY = 0.8
@@ -39,6 +39,8 @@ class Linear:
 
     def __post_init__(self) -> None:
         self._index = index_items(self.item_ids)
+        # Row by row, as they are read: the solver gives columns.
+        self.weights = np.ascontiguousarray(self.weights)
 
     @classmethod
     def fit(
@@ -66,7 +68,7 @@ class Linear:
     def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         """Scores [B, V], float32; an empty history scores 0 everywhere."""
         rows = [row[::-1][:NEWEST] for row in encode(histories, self._index)]
-        return recency_query(rows, len(self.item_ids), decay=DECAY) @ self.weights
+        return faded_sum(rows, self.weights, decay=DECAY)
 
     def save(self, folder: Path) -> None:
         files.write(folder, self.kind, item_ids=self.item_ids, arrays={"weights": self.weights})

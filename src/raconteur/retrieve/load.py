@@ -15,6 +15,7 @@ from raconteur.retrieve.linear import Linear
 from raconteur.retrieve.markov import Markov
 from raconteur.retrieve.neighbours import Neighbours
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
+from raconteur.retrieve.sequential_onnx import GRAPH, ServedSequential
 from raconteur.types import Retriever
 
 
@@ -61,6 +62,8 @@ def _load(folder: Path) -> SavedRetriever:
 
 
 def _load_sequential(folder: Path) -> SavedRetriever:
+    if (folder / GRAPH).exists():
+        return ServedSequential(folder)
     from raconteur.retrieve.sequential import SequentialRetriever  # torch loads only where it is needed
 
     return SequentialRetriever.load(folder)

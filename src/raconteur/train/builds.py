@@ -27,11 +27,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from raconteur.config.schema import Build
 from raconteur.reason.choice import ChoiceModel, places
-from raconteur.train.graph import ServedGraph
+from raconteur.retrieve.sequential import ItemLM
+from raconteur.train.graph import ServedGraph, StateGraph
 
 OPSET = 23  # the first with attention, rotary positions and RMS norm as single operators
 PRODUCTS = ("MatMul", "Gemm")
-TABLE = "model.body.embed_tokens.weight"
+TABLE = "body.body.embed_tokens.weight"
 BLOCKS = {8: 64, 4: 32}  # weights to a scale, by bits
 IN_INT8 = 4  # MatMulNBits' accuracy_level that multiplies in INT8
 
@@ -43,21 +44,37 @@ def export(model: ChoiceModel, path: Path) -> None:
     ids_BL = torch.randint(0, 9, (3, 24))
     choose_B = torch.full((3,), 10)
     batch, length, candidates = torch.export.Dim("batch"), torch.export.Dim("length"), torch.export.Dim("candidates")
+    _export(
+        ServedGraph(model),
+        {"ids": ids_BL, "choose": choose_B, "candidates": places(choose_B, 5)},
+        ({0: batch, 1: length}, {0: batch}, {0: batch, 1: candidates}),
+        path,
+    )
+
+
+def export_sequential(model: ItemLM, path: Path) -> None:
+    """Writes FP32 ONNX of `retrieve.sequential_onnx`, with free batch and length."""
+    batch, length = torch.export.Dim("batch"), torch.export.Dim("length")
+    asked = {"items": torch.randint(1, len(model.items_VW) + 1, (3, 24)), "last": torch.tensor([23, 9, 0])}
+    _export(StateGraph(model), asked, ({0: batch, 1: length}, {0: batch}), path)
+
+
+def _export(graph: torch.nn.Module, inputs: Mapping[str, torch.Tensor], shapes: tuple[Any, ...], path: Path) -> None:
     program = torch.onnx.export(
-        ServedGraph(model).eval(),
-        (ids_BL, choose_B, places(choose_B, 5)),
+        graph.eval(),
+        tuple(inputs.values()),
         dynamo=True,
         opset_version=OPSET,
-        input_names=["ids", "choose", "candidates"],
+        input_names=list(inputs),
         output_names=["scores"],
-        dynamic_shapes=({0: batch, 1: length}, {0: batch}, {0: batch, 1: candidates}),
+        dynamic_shapes=shapes,
         external_data=False,
         verbose=False,
     )
     assert program is not None
-    graph = program.model_proto
-    del graph.graph.value_info[:]  # stale shapes of the exporter stop the quantiser's own shape inference
-    onnx.save(graph, path)
+    exported = program.model_proto
+    del exported.graph.value_info[:]  # stale shapes of the exporter stop the quantiser's own shape inference
+    onnx.save(exported, path)
 
 
 def build(name: Build, source: Path, target: Path, calibration: Sequence[Feeds]) -> None:

@@ -19,12 +19,13 @@ from raconteur.artifacts import Registry, new_folder, read_manifest, seal, verif
 from raconteur.errors import ArtifactError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.reason.llm import ABOUT as REASONER
-from raconteur.reason.onnx import MODEL, start_session
+from raconteur.reason.onnx import MODEL
 from raconteur.reason.prompts import LETTERS
 from raconteur.represent.folder import ABOUT as VERBALIZER
 from raconteur.represent.folder import load_writer
 from raconteur.represent.pretrained import adapter_of, load_pretrained
 from raconteur.represent.tokenizer import FILE, for_transformers
+from raconteur.runtime import start_session
 
 Target = Literal["kserve", "triton", "vllm"]
 PROMPTS = "config.json"  # of a student or Reasoner: how its prompts are laid out

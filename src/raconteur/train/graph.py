@@ -1,7 +1,8 @@
-"""The student as it is exported: the same scores as `ChoiceModel`, and nothing computed that no score reads.
+"""Student and sequential model as they are exported: the same numbers, and nothing computed that no answer reads.
 
-Scores read the last layer's states at `<choose>`, at the candidates and at `<answer>` alone, so that layer asks from
-those places only; its keys and values still come from every position. Used by `train.builds`.
+A student's scores read the last layer's states at `<choose>`, the candidates and `<answer>` alone, so that layer asks
+from those places only; its keys and values still come from every position. A retriever reads the newest item's state.
+Used by `train.builds` and `train.retrieval`.
 Axis letters: B texts, L positions, P places, N candidates, W width, H heads, D width of a head.
 """
 
@@ -11,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.onnx.ops import rotary_embedding
-from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3DecoderLayer
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3DecoderLayer, Qwen3Model
 
 from raconteur.reason.choice import ChoiceModel
+from raconteur.retrieve.sequential import ItemLM
 
 
 class ServedGraph(nn.Module):
@@ -22,22 +24,11 @@ class ServedGraph(nn.Module):
     def __init__(self, model: ChoiceModel) -> None:
         super().__init__()
         self.model = model
-        self.layers = nn.ModuleList([_Layer(cast(Qwen3DecoderLayer, layer)) for layer in model.body.layers])
+        self.body = _Body(model.body)
 
     def forward(self, ids_BL: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
-        body = self.model.body
-        states_BLW, (num_texts, length) = body.embed_tokens(ids_BL), ids_BL.shape
-        all_L = torch.arange(length)
-        turns_LD = all_L[:, None] * body.rotary_emb.inv_freq
-        cos_LD, sin_LD = turns_LD.cos(), turns_LD.sin()
-        all_BL = all_L.expand(num_texts, -1)
-        for layer in self.layers[:-1]:
-            states_BLW = layer(states_BLW, states_BLW, all_BL, cos_LD, sin_LD)
         read_BP = torch.cat([choose_B[:, None], places_BN, places_BN[:, -1:] + 1], dim=1)
-        rows_BP = read_BP + length * torch.arange(num_texts)[:, None]
-        read_BPW = states_BLW.flatten(0, 1)[rows_BP]
-        read_BPW = body.norm(self.layers[-1](read_BPW, states_BLW, read_BP, cos_LD, sin_LD))
-        return self._scores(ids_BL, read_BPW, read_BP)
+        return self._scores(ids_BL, self.body(ids_BL, read_BP), read_BP)
 
     def _scores(self, ids_BL: Tensor, read_BPW: Tensor, read_BP: Tensor) -> Tensor:
         """`ChoiceModel.choose` on rows that hold nothing but the places that it reads."""
@@ -46,6 +37,40 @@ class ServedGraph(nn.Module):
         first_B = torch.zeros_like(read_BP[:, 0])
         places_BN = torch.arange(1, read_BP.shape[1] - 1).expand(read_BP.shape[0], -1)
         return self.model.choose(ids_BL.gather(1, read_BP), read_BPW, first_B, places_BN)
+
+
+class StateGraph(nn.Module):
+    """The sequential model's score of every item [B, V] at the newest one of each row."""
+
+    def __init__(self, model: ItemLM) -> None:
+        super().__init__()
+        self.body = _Body(model.body)
+        self.items_VW = nn.Parameter(model.items_VW.detach().clone(), requires_grad=False)
+
+    def forward(self, items_BL: Tensor, last_B: Tensor) -> Tensor:
+        return self.body(items_BL, last_B[:, None])[:, 0] @ self.items_VW.T
+
+
+class _Body(nn.Module):
+    """The last layer's states [B, P, W] at the places that are read."""
+
+    def __init__(self, body: Qwen3Model) -> None:
+        super().__init__()
+        self.body = body
+        self.layers = nn.ModuleList([_Layer(cast(Qwen3DecoderLayer, layer)) for layer in body.layers])
+
+    def forward(self, ids_BL: Tensor, read_BP: Tensor) -> Tensor:
+        body = self.body
+        states_BLW, (num_texts, length) = body.embed_tokens(ids_BL), ids_BL.shape
+        all_L = torch.arange(length)
+        turns_LD = all_L[:, None] * body.rotary_emb.inv_freq
+        cos_LD, sin_LD = turns_LD.cos(), turns_LD.sin()
+        all_BL = all_L.expand(num_texts, -1)
+        for layer in self.layers[:-1]:
+            states_BLW = layer(states_BLW, states_BLW, all_BL, cos_LD, sin_LD)
+        rows_BP = read_BP + length * torch.arange(num_texts)[:, None]
+        read_BPW = states_BLW.flatten(0, 1)[rows_BP]
+        return body.norm(self.layers[-1](read_BPW, states_BLW, read_BP, cos_LD, sin_LD))
 
 
 class _Layer(nn.Module):

@@ -22,9 +22,10 @@ from raconteur.data.histories import history_before
 from raconteur.errors import TrainingError
 from raconteur.evaluate.agreement import Fidelity, fidelity, refusal
 from raconteur.reason.choice import ChoiceReasoner
-from raconteur.reason.onnx import MODEL, OnnxReasoner, start_session
+from raconteur.reason.onnx import MODEL, OnnxReasoner
 from raconteur.represent.load import writer_of
 from raconteur.represent.tokenizer import FILE
+from raconteur.runtime import start_session
 from raconteur.train.builds import Feeds, build, export
 from raconteur.train.examples import choices
 from raconteur.types import Reasoner, Verbalizer

@@ -7,7 +7,7 @@ Axis letters: P parts, B users, V items, E items of all unions, one user's after
 """
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import polars as pl
 from scipy.optimize import minimize
 
 from raconteur import columns as c
-from raconteur.artifacts import verify
+from raconteur.artifacts import new_folder, verify
 from raconteur.config.schema import Config, RetrieveConfig
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.takes import takes_before
@@ -27,14 +27,17 @@ from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.fusion import BATCH, FusedRetriever, Part, part_scores, standardised
 from raconteur.retrieve.lexical import Lexical
 from raconteur.retrieve.linear import Linear
-from raconteur.retrieve.load import load_retriever, save
 from raconteur.retrieve.markov import Markov
 from raconteur.retrieve.neighbours import Neighbours
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
+from raconteur.retrieve.sequential import SequentialRetriever
+from raconteur.retrieve.sequential_onnx import GRAPH
+from raconteur.train.builds import export_sequential
 from raconteur.train.examples import TrainingLog, catalogue, training_log
 from raconteur.types import FloatArray, Retriever
 
 RIDGE = 1e-3  # on the squared weights, per user: nearly equal parts share a weight
+LEAST_SHARE = 0.05  # of the largest weight: a part with less changes next to nothing, and each part costs time
 NUM_RECALLED = 100  # the shortlist that a second stage ranks
 IntArray = npt.NDArray[np.int64]
 
@@ -70,7 +73,8 @@ def train_retrieval(config: Config, data: Path, sequential: Path, out: Path) -> 
     validation = asked(dataset, "validation")
     if len(validation.truths) < 4:
         raise TrainingError(f"{len(validation.truths)} validation users; the fusion needs 4 to fit and to measure on")
-    parts = fit_parts(settings, dataset, log, load_retriever(sequential))
+    collaborative = SequentialRetriever.load(sequential)
+    parts = fit_parts(settings, dataset, log, collaborative)
     half, held = np.array_split(np.random.default_rng(config.seed).permutation(len(validation.truths)), 2)
     fused = fuse(settings, parts, validation.part(half))
     metrics = {
@@ -78,12 +82,16 @@ def train_retrieval(config: Config, data: Path, sequential: Path, out: Path) -> 
         **measure(parts["sequential"], validation.part(held), "sequential"),
     }
     final = fuse(settings, parts, validation)
-    metrics |= {f"weight_{name}": float(weight) for name, weight in zip(parts, final.weights, strict=True)}
+    metrics |= {f"weight_{name}": float(weight) for name, weight in zip(final.parts, final.weights, strict=True)}
     versions = {
         "sequential": verify(sequential).get("created"),
         "catalogue_version": dataset.manifest["catalogue_version"],
     }
-    save(final, out, kind="retriever", config=config.model_dump(mode="json"), metrics=metrics, **versions)
+    about = {"kind": "retriever", "config": config.model_dump(mode="json"), "metrics": metrics, **versions}
+    with new_folder(out, artefact="retriever", **about) as folder:
+        final.save(folder)
+        if "sequential" in final.parts:
+            export_sequential(collaborative.model, folder / "sequential" / GRAPH)
     return metrics
 
 
@@ -117,10 +125,17 @@ def fit_parts(settings: RetrieveConfig, dataset: Dataset, log: TrainingLog, sequ
 
 
 def fuse(settings: RetrieveConfig, parts: dict[str, Part], users: Asked) -> FusedRetriever:
-    """The parts with weights for these users."""
+    """The parts with weights for these users; those that hardly weigh are left out, and the others weighed again."""
     if settings.method == "reciprocal":
         return FusedRetriever(parts, np.ones(len(parts)), "reciprocal")
-    return FusedRetriever(parts, fit_weights(unions(parts, users, settings.num_candidates)))
+    asked = unions(parts, users, settings.num_candidates)
+    weights = fit_weights(asked)
+    kept = np.abs(weights) >= np.abs(weights).max() * LEAST_SHARE
+    names = [name for name, stays in zip(parts, kept, strict=True) if stays]
+    return FusedRetriever(
+        {name: parts[name] for name in names},
+        fit_weights(replace(asked, evidence_EP=asked.evidence_EP[:, kept])),
+    )
 
 
 def unions(parts: dict[str, Part], users: Asked, num: int) -> Unions:

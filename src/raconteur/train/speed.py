@@ -20,8 +20,8 @@ from raconteur.artifacts import new_folder
 from raconteur.config.schema import Config
 from raconteur.errors import TrainingError
 from raconteur.reason.choice import ChoiceReasoner
-from raconteur.reason.onnx import start_session
 from raconteur.reason.prompts import Layout, Prompts
+from raconteur.runtime import start_session
 from raconteur.train.quantise import MIB, Lists, Measured, held_out, measure_builds, write_builds
 from raconteur.types import FloatArray
 

@@ -22,7 +22,7 @@ HEAVY = (
 )
 COMMANDS = (
     *("data", "features", "train", "llm", "evaluate", "ablate", "students", "pipeline", "serve"),
-    *("recommend", "monitor", "route", "doctor", "bench", "quantise", "export", "demo"),
+    *("recommend", "monitor", "route", "doctor", "bench", "quantise", "export", "demo", "keys"),
 )
 ROOT = Path(__file__).parents[3]
 

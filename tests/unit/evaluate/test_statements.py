@@ -73,6 +73,11 @@ def test_read_value_may_be_rounded_to_the_places_written(read, number, true):
     assert read(f"<item:1> play {number}")[1:] == [("" if true else "-") + f"event play {number}"]
 
 
+@pytest.mark.parametrize("number", ["1e309", "1e999", "-1e9999999", "1e-999", "0e400"])
+def test_read_number_beyond_all_floats_is_false_not_an_error(read, number):
+    assert read(f"<item:1> play {number}")[1:] == [f"-event play {number}"]
+
+
 def test_read_row_of_the_template_states_age_event_and_context_of_the_item_behind(read):
     assert read("0d play 44 tv S1E2 <item:1>") == [
         "item <item:1>",
