@@ -6,11 +6,15 @@ Arguments are parsed before kserve is imported, because kserve reads `sys.argv` 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raconteur.artifacts import Registry
 from raconteur.errors import RaconteurError
 from serving.ports import grpc_port
 from serving.records.json_log import configure_json_logs
+
+if TYPE_CHECKING:
+    from serving.models.verbalizer import VerbalizerModel
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -32,7 +36,6 @@ def main() -> int:
     configure_json_logs(options.kind)
     from raconteur.reason.load import load_reasoner, load_student
     from serving.models.model_server import serve
-    from serving.models.verbalizer import open_verbalizer
 
     load = {"student": load_student, "reasoner": load_reasoner}[options.kind]
     try:
@@ -44,7 +47,7 @@ def main() -> int:
             port=options.port,
             grpc_port=options.grpc_port,
             # Both need torch, and a narrative is written so seldom that it needs no process of its own.
-            beside=[open_verbalizer(options.models)] if _has_verbalizer(options) else [],
+            beside=_beside(options),
         )
     except RaconteurError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -52,8 +55,13 @@ def main() -> int:
     return 0
 
 
-def _has_verbalizer(options: argparse.Namespace) -> bool:
-    return options.kind == "reasoner" and (Registry(options.models).champion_folder() / "verbalizer").is_dir()
+def _beside(options: argparse.Namespace) -> "list[VerbalizerModel]":
+    """The Verbalizer beside the Reasoner, if the champion has one."""
+    if options.kind != "reasoner" or not (Registry(options.models).champion_folder() / "verbalizer").is_dir():
+        return []
+    from serving.models.verbalizer import open_verbalizer  # loads torch, which the student's server does without
+
+    return [open_verbalizer(options.models)]
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ from serving.records.metrics import Metrics
 MAX_REASON_CHARS = 300
 FEATURES = "features"
 PARTS = (FEATURES, STUDENT, REASONER)
+NOTHING = Found([], [], {})
 
 
 class Engine:
@@ -148,7 +149,7 @@ class Engine:
     ) -> Served:
         state = known.state
         wish = Wish(_wanted(request.filters), request.query, tuple(request.candidates) if request.candidates else None)
-        ranked, notes = await self._rank(request, request_id, known, wish, stock, watch)
+        ranked, found = await self._rank(request, request_id, known, wish, stock, watch)
         with watch.stage("guard"):
             grounded = ground(
                 [
@@ -161,7 +162,7 @@ class Engine:
                 else dict.fromkeys(stock.parts.available, True),
                 k=request.k,
             )
-            said = reasons(stock.parts, state, grounded.ranking, query=request.query)
+            said = reasons(stock.parts, state, grounded.ranking, query=request.query, found=found.evidence)
         shares: Mapping[str, Sequence[Share]] = {}
         if request.explain and state is not None:
             with watch.stage("explain"):
@@ -189,7 +190,7 @@ class Engine:
             ranking=grounded.ranking,
             reasons=said,
             shares=shares,
-            repairs=(*notes, *grounded.reasons),
+            repairs=(*found.notes, *grounded.reasons),
             routed=ranked.routed,
             num_events=state.num_events if state else 0,
             stage_ms=watch.stage_ms,
@@ -204,30 +205,30 @@ class Engine:
         wish: Wish,
         stock: Loaded[Stock],
         watch: Stopwatch,
-    ) -> tuple[Ranked, list[str]]:
-        """The order of the candidates, and what of the wish could not be met."""
+    ) -> tuple[Ranked, Found]:
+        """The order of the candidates, and what the retriever said of them."""
         count = max(request.k, self._config.serve.num_retrieved)
         state, failed = known.state, known.failure
         if state is None:
             reason = f"features are down: {failed}" if failed else "unknown user"
-            return _cold(stock, reason, wish=wish, count=count, degraded=bool(failed)), []
+            return _cold(stock, reason, wish=wish, count=count, degraded=bool(failed)), NOTHING
         seen = {*state.seen_items, *state.recent_items}
         if not state.recent_items:
-            return _cold(stock, "the user has taken nothing yet", wish=wish, seen=seen, count=count), []
+            return _cold(stock, "the user has taken nothing yet", wish=wish, seen=seen, count=count), NOTHING
         with watch.stage("retrieve"):
             try:
                 quest = Quest(stock.parts, state.recent_items, seen, wish, count)
                 left_ms = self._left_ms(request, watch, self._config.serve.timeout_ms)
-                candidates, notes = await self._retriever.ask(quest, timeout_s=left_ms / 1000)
+                found = await self._retriever.ask(quest, timeout_s=left_ms / 1000)
             except ServingError as error:
                 reason = str(error)
-                return _cold(stock, reason, wish=wish, seen=seen, count=count, degraded=True), []
-        if not candidates:
-            return _cold(stock, "nothing is left to propose", wish=wish, seen=state.recent_items, count=count), notes
+                return _cold(stock, reason, wish=wish, seen=seen, count=count, degraded=True), NOTHING
+        if not found.candidates:
+            return _cold(stock, "nothing is left to propose", wish=wish, seen=state.recent_items, count=count), found
         asked = Asked(
             request_id=request_id,
             text=text_of(state),
-            candidates=candidates,
+            candidates=found.candidates,
             num_events=state.num_events,
             num_asked=request.k,
             watch=watch,
@@ -238,7 +239,7 @@ class Engine:
         ranked = await self._ladder.rank(asked, stock)
         if failed:
             ranked = replace(ranked, reason=f"{ranked.reason}; features are down, the last known state stood in")
-        return ranked, notes
+        return ranked, found
 
     async def _shares(
         self, request: RecommendRequest, ranked: Ranked, stock: Stock, watch: Stopwatch

@@ -17,7 +17,7 @@ from raconteur.guard.evidence import MAX_CATEGORY, MAX_REASON, MAX_TITLE, plain,
 from raconteur.guard.occlusion import Share, parts_of, shares_of
 from raconteur.represent.facts import Facts
 from raconteur.retrieve.contributions import contributions
-from raconteur.types import Candidate, History
+from raconteur.types import Candidate, FloatArray, History
 from serving.backends.contract import Ranker
 from serving.path.stock import Stock
 
@@ -36,12 +36,24 @@ class Writer(Protocol):
     async def write(self, prompt: str, *, max_tokens: int, timeout_s: float) -> str: ...
 
 
-def reasons(stock: Stock, state: UserState | None, ranking: Sequence[Candidate], *, query: str | None) -> list[str]:
-    """One sentence an item, in the order of the ranking; only text of the catalogue is in it."""
+def reasons(
+    stock: Stock,
+    state: UserState | None,
+    ranking: Sequence[Candidate],
+    *,
+    query: str | None,
+    found: Mapping[str, FloatArray] | None = None,
+) -> list[str]:
+    """One sentence an item, in the order of the ranking; only text of the catalogue is in it.
+
+    Args:
+        found: `Found.evidence`; None: it is computed where it is needed.
+    """
     history = state.recent_items if state else ()
     ids = [candidate.item_id for candidate in ranking]
     matched = _matched(stock, ids, query)
-    carried = contributions(stock.retriever, history, ids, column=stock.rules.index) if history else [{}] * len(ids)
+    column = stock.rules.index
+    carried = contributions(stock.retriever, history, ids, column=column, evidence=found)
     return [
         reason_of(
             candidate.item_id,

@@ -108,7 +108,13 @@ class Quest:
     count: int
 
 
-Found = tuple[list[Candidate], list[str]]  # best first; and what of the wish could not be met, in words
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a retriever answers."""
+
+    candidates: list[Candidate]  # best first
+    notes: list[str]  # what of the wish could not be met, in words
+    evidence: Mapping[str, FloatArray]  # by item: what each part of a fusion says [P]; empty where there are none
 
 
 def retrieve(quests: Sequence[Quest]) -> list[Found]:
@@ -131,20 +137,23 @@ def _pick(quest: Quest, scores_R: FloatArray, parts_PR: FloatArray | None) -> Fo
     scores_V[~allowed_V] = -np.inf
     notes: list[str] = []
     if wish.query is not None:
-        found = mixed(scores_V, stock.queries.scores(wish.query))
-        scores_V = found.scores
-        notes = [] if found.matched else ["no item matches the query"]
+        matching = mixed(scores_V, stock.queries.scores(wish.query))
+        scores_V = matching.scores
+        notes = [] if matching.matched else ["no item matches the query"]
     if wish.given is not None:
-        candidates, refused = _given(stock, wish, scores_V)
-        return candidates, [*notes, *refused]
+        given, refused = _given(stock, wish, scores_V)
+        return Found(given, [*notes, *refused], {})
     places_N = np.flatnonzero(scores_V > -np.inf)
     best_N = places_N[_best(scores_V[places_N], quest.count)]
-    sources = _sources(stock, parts_PR, best_N)
-    candidates = [
+    best = [
         Candidate(stock.item_ids[place], float(scores_V[place]), source)
-        for place, source in zip(best_N, sources, strict=True)
+        for place, source in zip(best_N, _sources(stock, parts_PR, best_N), strict=True)
     ]
-    return candidates, notes
+    if parts_PR is None:
+        return Found(best, notes, {})
+    num_known = parts_PR.shape[1]
+    evidence = {stock.item_ids[place]: parts_PR[:, place] for place in best_N if place < num_known}
+    return Found(best, notes, evidence)
 
 
 def popular(stock: Stock, *, seen: Collection[str], wish: Wish, count: int) -> list[Candidate]:
@@ -199,7 +208,7 @@ def _sources(stock: Stock, parts_PR: FloatArray | None, places_N: npt.NDArray[np
     names = [stock.retriever.name if place < num_known else QUERIED for place in places_N]
     if parts_PR is not None and isinstance(stock.retriever, FusedRetriever):
         known = [number for number, place in enumerate(places_N) if place < num_known]
-        parts = stock.retriever.sources(parts_PR, places_N[known])
+        parts = stock.retriever.sources(parts_PR[:, places_N[known]])
         for number, part in zip(known, parts, strict=True):
             names[number] = part
     return names

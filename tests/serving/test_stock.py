@@ -31,7 +31,8 @@ def ids(candidates):
 
 
 def test_retrieve_best_unseen_available_items_come_first(stock):
-    found, notes = ask(stock, ["i1"], seen={"i1"}, count=2)
+    answer = ask(stock, ["i1"], seen={"i1"}, count=2)
+    found, notes = answer.candidates, answer.notes
     assert notes == []
     assert [(one.item_id, one.score, one.source) for one in found] == [
         ("i2", 2.0, "popularity"),
@@ -40,7 +41,7 @@ def test_retrieve_best_unseen_available_items_come_first(stock):
 
 
 def test_retrieve_more_than_there_is_gives_what_there_is(stock):
-    assert ids(ask(stock, [], seen=["no such item"], count=50)[0]) == ["i1", "i2", "i3", "i4"]
+    assert ids(ask(stock, [], seen=["no such item"], count=50).candidates) == ["i1", "i2", "i3", "i4"]
 
 
 def test_popular_without_a_feature_table_follows_the_retriever(stock):
@@ -78,7 +79,7 @@ def test_stock_items_missing_from_the_catalogue_count_as_unavailable(version, tm
     items.filter(pl.col("item_id") != "i1").write_parquet(version / "items.parquet")
     loaded = load_stock(version, tmp_path, min_margin=0.01)
     assert loaded.rules.allowed(Wanted()).tolist() == [False, True, True, True, False]
-    assert "i1" not in ids(ask(loaded, [], count=9)[0])
+    assert "i1" not in ids(ask(loaded, [], count=9).candidates)
 
 
 def test_retrieve_item_that_only_the_catalogue_knows_is_found_by_its_text(version, tmp_path):
@@ -86,12 +87,12 @@ def test_retrieve_item_that_only_the_catalogue_knows_is_found_by_its_text(versio
     newcomer = items.tail(1).with_columns(item_id=pl.lit("i6"), title=pl.lit("moon opera"), available=pl.lit(True))
     pl.concat([items, newcomer]).write_parquet(version / "items.parquet")
     loaded = load_stock(version, tmp_path, min_margin=0.01)
-    assert "i6" not in ids(ask(loaded, ["i1"], count=9)[0])
-    found, _ = ask(loaded, ["i1"], wish=Wish(Wanted(), query="opera"), count=2)
+    assert "i6" not in ids(ask(loaded, ["i1"], count=9).candidates)
+    found = ask(loaded, ["i1"], wish=Wish(Wanted(), query="opera"), count=2).candidates
     assert [(one.item_id, one.source) for one in found] == [("i6", "query"), ("i1", "popularity")]
 
 
 def test_retrieve_several_questions_each_gets_its_own_answer(stock):
     quests = [Quest(stock, ["i1"], {seen}, ANYTHING, count) for seen, count in (("i1", 9), ("i2", 2), ("i3", 1))]
-    together = [ids(candidates) for candidates, _ in retrieve(quests)]
+    together = [ids(found.candidates) for found in retrieve(quests)]
     assert together == [["i2", "i3", "i4"], ["i1", "i3"], ["i1"]]

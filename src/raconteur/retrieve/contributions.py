@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.encode import IntArray, distinct_newest_first
-from raconteur.retrieve.fusion import FusedRetriever, reciprocal_ranks, standardised
+from raconteur.retrieve.fusion import FusedRetriever
 from raconteur.retrieve.linear import DECAY, NEWEST, Linear
 from raconteur.retrieve.markov import QUERY_DECAY, QUERY_ITEMS, Markov
 from raconteur.types import FloatArray, Retriever
@@ -24,7 +24,12 @@ ItemItem = Ease | Linear | Markov
 
 
 def contributions(
-    retriever: Retriever, history: Sequence[str], item_ids: Sequence[str], *, column: Mapping[str, int]
+    retriever: Retriever,
+    history: Sequence[str],
+    item_ids: Sequence[str],
+    *,
+    column: Mapping[str, int],
+    evidence: Mapping[str, FloatArray] | None = None,
 ) -> list[dict[str, float]]:
     """For each item asked about, history item to what it added; only entries that are not 0.
 
@@ -34,11 +39,17 @@ def contributions(
     Args:
         history: items that the user took, oldest first.
         column: item id to its score column (its place in `retriever.item_ids`); items without one are left out.
+        evidence: by item, what every part of a fusion says on the common scale [P], where that is known already.
     """
     taken = np.array([column[item_id] for item_id in history if item_id in column], dtype=np.int64)
     asked = {item_id: number for number, item_id in enumerate(one for one in dict.fromkeys(item_ids) if one in column)}
     columns_N = np.array([column[item_id] for item_id in asked], dtype=np.int64)
-    rows_H, added_HN = _added(retriever, taken, columns_N)
+    if isinstance(retriever, FusedRetriever):
+        known = bool(asked) and evidence is not None and asked.keys() <= evidence.keys()
+        evidence_PN = np.stack([evidence[one] for one in asked], axis=1) if known and evidence else None
+        rows_H, added_HN = _by_fusion(retriever, taken, columns_N, evidence_PN)
+    else:
+        rows_H, added_HN = _added(retriever, taken, columns_N)
     names = [retriever.item_ids[row] for row in rows_H]
     told = {
         item_id: {name: added for name, added in zip(names, added_H, strict=True) if added}
@@ -49,40 +60,44 @@ def contributions(
 
 def _added(retriever: Retriever, taken: IntArray, columns_N: IntArray) -> tuple[IntArray, FloatArray]:
     """Distinct items of the history [H], and what each adds to the items asked about [H, N]."""
-    if isinstance(retriever, FusedRetriever):
-        return _by_fusion(retriever, taken, columns_N)
     if not _is_item_item(retriever):
         return _nothing(columns_N)
-    rows_H, query_H, links_HV = _sum_of(retriever, taken)
-    return rows_H, query_H[:, None] * links_HV[:, columns_N]
+    rows_H, query_H, links_HN = _links(retriever, taken, columns_N)
+    return rows_H, query_H[:, None] * links_HN
 
 
-def _by_fusion(fused: FusedRetriever, taken: IntArray, columns_N: IntArray) -> tuple[IntArray, FloatArray]:
-    parts = {
-        name: (weight, *_sum_of(part, taken))
-        for (name, part), weight in zip(fused.parts.items(), fused.weights.tolist(), strict=True)
+def _by_fusion(
+    fused: FusedRetriever, taken: IntArray, columns_N: IntArray, evidence_PN: FloatArray | None
+) -> tuple[IntArray, FloatArray]:
+    chosen = [
+        (place, weight, part)
+        for place, (part, weight) in enumerate(zip(fused.parts.values(), fused.weights.tolist(), strict=True))
         if weight > 0 and _is_item_item(part)
-    }
-    if not parts or not len(taken):
+    ]
+    if not chosen or not len(taken):
         return _nothing(columns_N)
-    scores_PBV = np.stack([(query_H @ links_HV)[None] for _, _, query_H, links_HV in parts.values()])
-    said_PBV = reciprocal_ranks(scores_PBV) if fused.method == "reciprocal" else standardised(scores_PBV, list(parts))
+    if evidence_PN is None:
+        history = [fused.item_ids[place] for place in taken]
+        evidence_PN = fused.score_with_parts([history])[1][:, 0, columns_N]
     rows_H = np.unique(taken)
     total_HN = np.zeros((len(rows_H), len(columns_N)))
-    for (weight, items, query_H, links_HV), said_V in zip(parts.values(), said_PBV[:, 0], strict=True):
-        for_it_HN = np.maximum(query_H[:, None] * links_HV[:, columns_N], 0.0)
-        said_N = weight * np.maximum(said_V[columns_N], 0.0)
-        total_HN[np.searchsorted(rows_H, items)] += for_it_HN * (said_N / np.maximum(for_it_HN.sum(axis=0), 1e-12))
+    for place, weight, part in chosen:
+        items, query, links = _links(part, taken, columns_N)
+        for_it = np.maximum(query[:, None] * links, 0.0)
+        said_N = weight * np.maximum(evidence_PN[place], 0.0)
+        total_HN[np.searchsorted(rows_H, items)] += for_it * (said_N / np.maximum(for_it.sum(axis=0), 1e-12))
     return rows_H, total_HN
 
 
-def _sum_of(model: ItemItem, taken: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
-    """The model's sum before it is summed: distinct items [H], their weights in the query [H], their links [H, V]."""
+def _links(model: ItemItem, taken: IntArray, columns_N: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
+    """The model's sum before it is summed: distinct items [H], their weights in the query [H], their links [H, N]."""
     newest_first, decay = _asked(model, taken)
     rows_H, place = np.unique(newest_first, return_inverse=True)
     fading = decay ** np.arange(len(newest_first))
     query_H = np.bincount(place, weights=fading, minlength=len(rows_H)).astype(np.float32)
-    return rows_H, query_H, _dense_rows(model.follows, rows_H) if isinstance(model, Markov) else model.weights[rows_H]
+    if isinstance(model, Markov):
+        return rows_H, query_H, _dense_rows(model.follows, rows_H)[:, columns_N]
+    return rows_H, query_H, model.weights[rows_H[:, None], columns_N]
 
 
 def _dense_rows(matrix_VV: csr_array, rows_H: IntArray) -> FloatArray:

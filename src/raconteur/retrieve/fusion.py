@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from raconteur.errors import ArtifactError, ConfigError, DataError
 from raconteur.retrieve import files
-from raconteur.retrieve.encode import IntArray, encode, index_items
+from raconteur.retrieve.encode import encode, index_items
 from raconteur.types import Candidate, FloatArray, Retriever
 
 Method = Literal["learned", "reciprocal"]
@@ -63,25 +63,34 @@ class FusedRetriever:
 
     def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         """Scores [B, V], float32."""
-        return self._fuse(part_scores(self.parts, histories))
+        return self.score_with_parts(histories)[0]
 
     def score_with_parts(self, histories: Sequence[Sequence[str]]) -> tuple[FloatArray, FloatArray]:
-        """Scores [B, V], and what each part says [P, B, V]."""
-        scores_PBV = part_scores(self.parts, histories)
-        return self._fuse(scores_PBV), scores_PBV
+        """Scores [B, V], and what each part says on the common scale [P, B, V]."""
+        evidence_PBV = self.evidence(part_scores(self.parts, histories))
+        return self._fuse(evidence_PBV), evidence_PBV
 
-    def sources(self, scores_PV: FloatArray, items_N: IntArray) -> list[str]:
-        """The part of positive weight that ranks each item best among all."""
+    def evidence(self, scores_PBV: FloatArray) -> FloatArray:
+        """The parts' scores on the common scale, before they are weighed."""
+        if self.method == "reciprocal":
+            return reciprocal_ranks(scores_PBV)
+        return standardised(scores_PBV, list(self.parts))
+
+    def sources(self, scores_PN: FloatArray) -> list[str]:
+        """The part of positive weight that ranks each of these items best among them."""
         trusted_P = self.weights > 0 if (self.weights > 0).any() else np.ones(len(self.weights), dtype=bool)
         names = [name for name, trusted in zip(self.parts, trusted_P, strict=True) if trusted]
-        return [names[part] for part in _places(scores_PV[trusted_P], items_N).argmin(axis=0)]
+        asked_PN = scores_PN[trusted_P]
+        better_PN = (asked_PN[:, None, :] > asked_PN[:, :, None]).sum(axis=2)
+        places_PN = np.where(np.isnan(asked_PN), asked_PN.shape[1], better_PN)  # without a number: last
+        return [names[part] for part in places_PN.argmin(axis=0)]
 
     def candidates(
         self, histories: Sequence[Sequence[str]], seen: Sequence[Collection[str]], n: int
     ) -> list[list[Candidate]]:
         """The best n items of each history that are not in its `seen`, best first; fewer where fewer are left.
 
-        The source of a candidate is the part of positive weight that ranks it best.
+        The source of a candidate is the part of positive weight that ranks it best among the n.
 
         Raises:
             DataError: `histories` and `seen` differ in length, or n is below 1.
@@ -99,12 +108,12 @@ class FusedRetriever:
         self, histories: Sequence[Sequence[str]], seen: Sequence[Collection[str]], n: int
     ) -> list[list[Candidate]]:
         scores_PBV = part_scores(self.parts, histories)
-        fused_BV = self._fuse(scores_PBV)
+        fused_BV = self._fuse(self.evidence(scores_PBV))
         found = []
         for row, removed in enumerate(encode([list(items) for items in seen], self._index)):
             kept_V = np.setdiff1d(np.arange(len(self.item_ids)), removed)
             best_N = np.argsort(-fused_BV[row, kept_V], kind="stable")[:n]
-            sources = self.sources(scores_PBV[:, row, kept_V], best_N)
+            sources = self.sources(scores_PBV[:, row, kept_V[best_N]])
             found.append(
                 [
                     Candidate(self.item_ids[item], float(fused_BV[row, item]), source)
@@ -113,12 +122,9 @@ class FusedRetriever:
             )
         return found
 
-    def _fuse(self, scores_PBV: FloatArray) -> FloatArray:
-        if self.method == "reciprocal":
-            evidence_PBV = reciprocal_ranks(scores_PBV)
-        else:
-            evidence_PBV = standardised(scores_PBV, list(self.parts))
-        return np.einsum("p,pbv->bv", self.weights, evidence_PBV).astype(np.float32)
+    def _fuse(self, evidence_PBV: FloatArray) -> FloatArray:
+        fused_BV: FloatArray = np.tensordot(self.weights.astype(np.float32), evidence_PBV, axes=1)
+        return fused_BV
 
     def save(self, folder: Path) -> None:
         settings = {"parts": list(self.parts), "method": self.method}
@@ -153,12 +159,13 @@ def standardised(scores_PBV: FloatArray, names: Sequence[str]) -> FloatArray:
     A row of equal scores, or one that holds a NaN or an infinity, becomes 0: that part then has no say.
     """
     counted_P = np.array([name in COUNTED for name in names])
-    scores_PBV = np.where(np.isfinite(scores_PBV).all(axis=2, keepdims=True), scores_PBV, 0.0).astype(np.float64)
+    real_PB1 = np.isfinite(scores_PBV).all(axis=2, keepdims=True)
+    scores_PBV = np.where(real_PB1, scores_PBV, np.float32(0.0)).astype(np.float32)
     counts_PBV = np.maximum(scores_PBV[counted_P], 0.0)
-    scores_PBV[counted_P] = np.log(counts_PBV + FLOOR * counts_PBV.mean(axis=2, keepdims=True) + 1e-12)
-    centred_PBV = scores_PBV - scores_PBV.mean(axis=2, keepdims=True)
-    deviation_PB1 = centred_PBV.std(axis=2, keepdims=True)
-    return np.where(deviation_PB1 > 1e-6, centred_PBV / np.maximum(deviation_PB1, 1e-6), 0.0).astype(np.float32)
+    scores_PBV[counted_P] = np.log(counts_PBV + FLOOR * counts_PBV.mean(axis=2, keepdims=True) + np.float32(1e-12))
+    scores_PBV -= scores_PBV.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
+    deviation_PB1 = np.sqrt(np.einsum("pbv,pbv->pb", scores_PBV, scores_PBV) / scores_PBV.shape[2])[:, :, None]
+    return np.where(deviation_PB1 > 1e-6, scores_PBV / np.maximum(deviation_PB1, 1e-6), np.float32(0.0))
 
 
 def reciprocal_ranks(scores_PBV: FloatArray) -> FloatArray:
@@ -166,13 +173,3 @@ def reciprocal_ranks(scores_PBV: FloatArray) -> FloatArray:
     numbers_PBV = np.where(np.isfinite(scores_PBV), scores_PBV, -np.inf)
     rank_PBV = rankdata(-numbers_PBV, method="max", axis=2)
     return np.where(rank_PBV <= RANKED, 1.0 / (RANK_OFFSET + rank_PBV), 0.0).astype(np.float32)
-
-
-def _places(scores_PV: FloatArray, items_N: IntArray) -> IntArray:
-    """How many items each part scores higher [P, N]; an item without a number comes last."""
-    asked_PN = scores_PV[:, items_N]
-    # Item by item: the [P, N, V] comparison at once would not fit the processor's caches.
-    better = [np.count_nonzero(scores_PV > asked_P[:, None], axis=1) for asked_P in asked_PN.T]
-    better_NP = np.array(better, dtype=np.int64).reshape(-1, len(scores_PV))
-    places_PN: IntArray = np.where(np.isnan(asked_PN), scores_PV.shape[1], better_NP.T)
-    return places_PN
