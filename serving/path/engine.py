@@ -28,7 +28,6 @@ from raconteur.represent.facts import Facts
 from raconteur.represent.recent import append_recent
 from raconteur.types import Candidate, Event
 from serving.backends.contract import Ranker
-from serving.batches import Batches
 from serving.door.schema import EventsAnswer, EventsRequest, Filters, RecommendRequest
 from serving.follow import Follower, Loaded
 from serving.path.breaker import Breaker
@@ -74,8 +73,6 @@ class Engine:
         self._people = People(features, self._rules, self.breakers[FEATURES])
         self.rankers = {STUDENT: student, REASONER: reasoner}
         self._ladder = Ladder(serve, student=student, reasoner=reasoner, breakers=self.breakers, scores=self.scores)
-        # Questions of one version only: while the champion changes, both are asked.
-        self._retriever = Batches[Quest, Found]("retriever", retrieve, key=lambda quest: id(quest.stock))
 
     @property
     def version(self) -> str:
@@ -129,7 +126,6 @@ class Engine:
     async def close(self) -> None:
         self._stock.stop()
         self._people.close()
-        self._retriever.close()
         await self._ladder.close()
 
     async def _known(self, request: RecommendRequest, stock: Stock, watch: Stopwatch) -> Known:
@@ -218,10 +214,11 @@ class Engine:
         with watch.stage("retrieve"):
             try:
                 quest = Quest(stock.parts, state.recent_items, seen, wish, count)
-                left_ms = self._left_ms(request, watch, self._config.serve.timeout_ms)
-                found = await self._retriever.ask(quest, timeout_s=left_ms / 1000)
-            except ServingError as error:
-                reason = str(error)
+                # Here and now: a few milliseconds of array operations, which a thread of their own only slows down
+                # (docs/decisions/0010).
+                found = retrieve(quest)
+            except Exception as error:  # a model's failure degrades the answer, not the service
+                reason = f"the retriever failed: {error!r}"
                 return _cold(stock, reason, wish=wish, seen=seen, count=count, degraded=True), NOTHING
         if not found.candidates:
             return _cold(stock, "nothing is left to propose", wish=wish, seen=state.recent_items, count=count), found
@@ -329,10 +326,10 @@ def _state_key(known: Known) -> Hashable:
         return known.failure is not None
     narrative = state.narrative
     text = (narrative.text, narrative.as_of, narrative.verbalizer_version) if narrative else None
-    events = tuple((event.item_id, event.event_time, event.event_type, event.value) for event in state.recent_events)
+    # Every event is counted, so that the newest ones themselves need not be looked at.
     return (
         *(state.user_id, state.num_events, state.last_event_time, state.recent_items, state.seen_items),
-        *(state.categories, text, events, known.failure is not None),
+        *(state.categories, text, known.failure is not None),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from raconteur.errors import ServingError
 from raconteur.features.state import UserState
 from raconteur.guard.claims import checked
-from raconteur.guard.evidence import MAX_CATEGORY, MAX_REASON, MAX_TITLE, plain, reason_of
+from raconteur.guard.evidence import MAX_CARRIED, MAX_CATEGORY, MAX_REASON, MAX_TITLE, plain, reason_of
 from raconteur.guard.occlusion import Share, parts_of, shares_of
 from raconteur.represent.facts import Facts
 from raconteur.retrieve.contributions import contributions
@@ -53,7 +53,7 @@ def reasons(
     ids = [candidate.item_id for candidate in ranking]
     matched = _matched(stock, ids, query)
     column = stock.rules.index
-    carried = contributions(stock.retriever, history, ids, column=column, evidence=found)
+    carried = contributions(stock.retriever, history, ids, column=column, evidence=found, most=MAX_CARRIED)
     return [
         reason_of(
             candidate.item_id,

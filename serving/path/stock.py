@@ -1,7 +1,7 @@
 """What the recommender can offer: the champion's retriever, catalogue, rules and router, and the popular items.
 
 Axis letters: R items of the retriever, in the order of its scores; V those, then what only the catalogue knows;
-P parts, B questions.
+P parts.
 """
 
 import hashlib
@@ -117,18 +117,10 @@ class Found:
     evidence: Mapping[str, FloatArray]  # by item: what each part of a fusion says [P]; empty where there are none
 
 
-def retrieve(quests: Sequence[Quest]) -> list[Found]:
-    """The best items that may be shown, for questions to one stock."""
-    stock = quests[0].stock
-    scores_BR, parts_PBR = _scores(stock, [list(quest.taken) for quest in quests])
-    return [
-        _pick(quest, scores_R, None if parts_PBR is None else parts_PBR[:, row])
-        for row, (quest, scores_R) in enumerate(zip(quests, scores_BR, strict=True))
-    ]
-
-
-def _pick(quest: Quest, scores_R: FloatArray, parts_PR: FloatArray | None) -> Found:
+def retrieve(quest: Quest) -> Found:
+    """The best items that may be shown."""
     stock, wish = quest.stock, quest.wish
+    scores_R, parts_PR = _scores(stock, list(quest.taken))
     scores_V = np.full(len(stock.item_ids), np.nan, dtype=np.float32)
     scores_V[: len(scores_R)] = scores_R
     allowed_V = stock.rules.allowed(wish.wanted)
@@ -195,11 +187,12 @@ def _given(stock: Stock, wish: Wish, scores_V: FloatArray) -> tuple[list[Candida
     return found, [f"{refused.count(fault)} {fault}" for fault in dict.fromkeys(refused)]
 
 
-def _scores(stock: Stock, histories: list[list[str]]) -> tuple[FloatArray, FloatArray | None]:
-    """Scores [B, R] of the retriever's items, and those of its parts [P, B, R]."""
+def _scores(stock: Stock, taken: list[str]) -> tuple[FloatArray, FloatArray | None]:
+    """Scores [R] of the retriever's items, and what its parts say [P, R]."""
     if isinstance(stock.retriever, FusedRetriever):
-        return stock.retriever.score_with_parts(histories)
-    return np.asarray(stock.retriever.score(histories), dtype=np.float32), None
+        scores_BR, parts_PBR = stock.retriever.score_with_parts([taken])
+        return scores_BR[0], parts_PBR[:, 0]
+    return np.asarray(stock.retriever.score([taken])[0], dtype=np.float32), None
 
 
 def _sources(stock: Stock, parts_PR: FloatArray | None, places_N: npt.NDArray[np.int64]) -> list[str]:

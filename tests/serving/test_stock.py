@@ -22,8 +22,7 @@ def stock(version, tmp_path):
 
 
 def ask(stock, taken, *, count, seen=(), wish=ANYTHING):
-    [found] = retrieve([Quest(stock, taken, seen, wish, count)])
-    return found
+    return retrieve(Quest(stock, taken, seen, wish, count))
 
 
 def ids(candidates):
@@ -90,9 +89,3 @@ def test_retrieve_item_that_only_the_catalogue_knows_is_found_by_its_text(versio
     assert "i6" not in ids(ask(loaded, ["i1"], count=9).candidates)
     found = ask(loaded, ["i1"], wish=Wish(Wanted(), query="opera"), count=2).candidates
     assert [(one.item_id, one.source) for one in found] == [("i6", "query"), ("i1", "popularity")]
-
-
-def test_retrieve_several_questions_each_gets_its_own_answer(stock):
-    quests = [Quest(stock, ["i1"], {seen}, ANYTHING, count) for seen, count in (("i1", 9), ("i2", 2), ("i3", 1))]
-    together = [ids(found.candidates) for found in retrieve(quests)]
-    assert together == [["i2", "i3", "i4"], ["i1", "i3"], ["i1"]]

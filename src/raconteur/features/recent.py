@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
 import polars as pl
 
 from raconteur.columns import CONTEXT, EVENT_TIME, EVENT_TYPE, ITEM_ID, SESSION_ID, VALUE
@@ -35,7 +36,7 @@ def decode_events(lines: str) -> tuple[Event, ...]:
     """
     try:
         # One parse for all lines: JSON escapes line ends inside texts, so a raw one only separates.
-        return tuple(_event(fields) for fields in json.loads(f"[{lines.replace(chr(10), ',')}]"))
+        return tuple(_event(fields) for fields in orjson.loads(f"[{lines.replace(chr(10), ',')}]"))
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"recent events are not JSON lines of events ({error!r}); build the features again") from None
 

@@ -30,6 +30,7 @@ def contributions(
     *,
     column: Mapping[str, int],
     evidence: Mapping[str, FloatArray] | None = None,
+    most: int | None = None,
 ) -> list[dict[str, float]]:
     """For each item asked about, history item to what it added; only entries that are not 0.
 
@@ -39,6 +40,7 @@ def contributions(
     Args:
         history: items that the user took, oldest first.
         column: item id to its score column (its place in `retriever.item_ids`); items without one are left out.
+        most: entries of an item, the greatest; None: all.
         evidence: by item, what every part of a fusion says on the common scale [P], where that is known already.
     """
     taken = np.array([column[item_id] for item_id in history if item_id in column], dtype=np.int64)
@@ -51,9 +53,10 @@ def contributions(
     else:
         rows_H, added_HN = _added(retriever, taken, columns_N)
     names = [retriever.item_ids[row] for row in rows_H]
+    order_HN = np.argsort(-added_HN, axis=0, kind="stable")[:most]
     told = {
-        item_id: {name: added for name, added in zip(names, added_H, strict=True) if added}
-        for item_id, added_H in zip(asked, added_HN.T.tolist(), strict=True)
+        item_id: {names[row]: added_H[row] for row in order_H if added_H[row]}
+        for item_id, added_H, order_H in zip(asked, added_HN.T.tolist(), order_HN.T.tolist(), strict=True)
     }
     return [told.get(item_id, {}) for item_id in item_ids]
 
