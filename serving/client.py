@@ -1,6 +1,7 @@
 """Asks a running recommender. `python -m serving.client --address URL --user ID -k N` prints the answer for people."""
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.table import Table
 
 from raconteur.errors import RaconteurError, ServingError
 
+KEY = "RACONTEUR_KEY"  # environment: the token of an API key, where the service asks for one
+
 
 def recommend(address: str, user_id: str, k: int, *, timeout_s: float = 10.0) -> dict[str, Any]:
     """The answer of `POST /v1/recommendations`, see /docs of the service.
@@ -19,8 +22,12 @@ def recommend(address: str, user_id: str, k: int, *, timeout_s: float = 10.0) ->
         ServingError: the service cannot be reached in time, or refuses the request.
     """
     try:
+        key = os.environ.get(KEY)
         response = httpx.post(
-            f"{address.rstrip('/')}/v1/recommendations", json={"user_id": user_id, "k": k}, timeout=timeout_s
+            f"{address.rstrip('/')}/v1/recommendations",
+            json={"user_id": user_id, "k": k},
+            headers={"x-api-key": key} if key else {},
+            timeout=timeout_s,
         )
         body = response.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:

@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from kserve.errors import InvalidInput
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -38,7 +39,7 @@ from serving.door.limits import LimitBody, LimitWork
 from serving.door.observed import Observed
 from serving.door.permissions import is_shed
 from serving.door.readiness import OnlyWhileReady, Readiness
-from serving.door.refusals import AnswerFailures
+from serving.door.refusals import AnswerFailures, answer_unreadable
 from serving.door.schema import EventsAnswer, EventsRequest, RecommendAnswer, RecommendRequest
 from serving.path.service import RepeatedError, Service
 
@@ -108,12 +109,13 @@ def create_app(service: Service, readiness: Readiness | None = None, *, with_grp
     app.include_router(inference_router(service, readiness))
     app.include_router(console_router(Inspector(service)))
     add_docs(app)
+    app.add_exception_handler(RequestValidationError, answer_unreadable)
     app.add_exception_handler(InvalidInput, _answer_with(400))
     app.add_exception_handler(RepeatedError, _answer_with(409))
     app.add_exception_handler(ServingError, _answer_with(503))
     # The last one that is added is the outermost.
     if is_loopback(serve.host):  # without keys, a page of elsewhere could ask through a name that comes to mean us
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", serve.host, "[::1]"])
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1", serve.host, "[::1]"])
     app.add_middleware(LimitBody)
     app.add_middleware(LimitWork, max_waiting=serve.max_waiting, is_shed=is_shed, count=metrics.count_shed)
     app.add_middleware(OnlyWhileReady, readiness=readiness, is_work=is_shed, count=metrics.count_shed)

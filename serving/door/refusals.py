@@ -4,7 +4,11 @@ import json
 import logging
 from collections.abc import Mapping
 
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_FAULTS = 20  # of one body that are told
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +20,13 @@ async def refuse(send: Send, status: int, error: str, headers: Mapping[str, str]
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head.items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+async def answer_unreadable(_: Request, error: RequestValidationError) -> Response:
+    """Answers 422 with what is wrong where, and without what was sent: it may be long, NaN, or half a character."""
+    faults = [{name: fault[name] for name in ("type", "loc", "msg")} for fault in error.errors()[:MAX_FAULTS]]
+    # As ASCII: a place in the body is named by the client, too.
+    return Response(json.dumps({"detail": faults}), status_code=422, media_type="application/json")
 
 
 class AnswerFailures:

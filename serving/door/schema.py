@@ -14,6 +14,7 @@ ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 RequestId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,128}$")]
 MAX_EVENTS = 1000  # of one request
 CLOCK_SKEW = timedelta(minutes=5)  # a client's clock may run ahead by this much
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)  # the first day has times that do not exist in UTC
 
 
 class Record(BaseModel):
@@ -34,6 +35,8 @@ class EventIn(Record):
     def _has_happened(self) -> "EventIn":
         if self.event_time is not None and self.event_time > datetime.now(UTC) + CLOCK_SKEW:
             raise ValueError(f"event_time {self.event_time.isoformat()} is in the future")
+        if self.event_time is not None and self.event_time < EARLIEST:
+            raise ValueError(f"event_time {self.event_time.isoformat()} is before all time")
         return self
 
     def to_event(self, *, default_type: str, now: datetime) -> Event:
@@ -77,7 +80,7 @@ class RecommendRequest(Record):
     candidates: list[Id] | None = Field(
         None, min_length=1, max_length=MAX_CANDIDATES, description="rank these instead of what retrieval proposes"
     )
-    filters: Filters = Filters()
+    filters: Filters | None = Field(None, description="none: everything that can be had")
     query: str | None = Field(None, min_length=1, max_length=500, description="free text that the items should match")
     context: dict[ShortText, Annotated[str, Field(max_length=1000)]] = Field(
         default_factory=dict, max_length=50, description="kept in the prediction log; today's models do not read it"

@@ -14,6 +14,10 @@ from raconteur.errors import ServingError
 Result = TypeVar("Result")
 
 
+class SpentError(ServingError):
+    """The time that a request had for a part was up before the part's own: no fault of the part."""
+
+
 class Breaker:
     """
     Args:
@@ -57,6 +61,8 @@ class Breaker:
         trial = self._admit()
         try:
             result = await ask()
+        except SpentError:
+            raise
         except ServingError:
             self._fail()
             raise

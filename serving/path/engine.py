@@ -45,6 +45,7 @@ MAX_REASON_CHARS = 300
 FEATURES = "features"
 PARTS = (FEATURES, STUDENT, REASONER)
 NOTHING = Found([], [], {})
+ANYTHING = Wanted()
 
 
 class Engine:
@@ -70,7 +71,9 @@ class Engine:
         self.breakers = {name: _breaker(name, config, metrics) for name in PARTS}
         self.answers: Cache[Served] = _cache("answers", config, metrics)
         self.scores: Cache[Scored] = _cache("reasoner", config, metrics)
-        self._people = People(features, self._rules, self.breakers[FEATURES])
+        self._people = People(
+            features, self._rules, self.breakers[FEATURES], timeout_s=serve.features_timeout_ms / 1000
+        )
         self.rankers = {STUDENT: student, REASONER: reasoner}
         self._ladder = Ladder(serve, student=student, reasoner=reasoner, breakers=self.breakers, scores=self.scores)
 
@@ -149,7 +152,7 @@ class Engine:
         with watch.stage("guard"):
             grounded = ground(
                 [
-                    replace(candidate, score=float(score))
+                    Candidate(candidate.item_id, float(score), candidate.source)
                     for candidate, score in zip(ranked.candidates, ranked.scores, strict=True)
                 ],
                 candidates={candidate.item_id for candidate in ranked.candidates},
@@ -297,7 +300,9 @@ def _cold(
     return Ranked("cold", reason, stock.version, candidates, scores, degraded=degraded)
 
 
-def _wanted(filters: Filters) -> Wanted:
+def _wanted(filters: Filters | None) -> Wanted:
+    if filters is None:
+        return ANYTHING
     return Wanted(
         categories=frozenset(filters.categories or ()),
         not_categories=frozenset(filters.not_categories),

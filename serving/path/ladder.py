@@ -6,7 +6,6 @@
 A call never outlives the request's latency budget; a part that fails again and again is left alone for a while.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +18,7 @@ from raconteur.types import Candidate, FloatArray
 from serving.backends.contract import Ranker, champion_of
 from serving.door.schema import Route
 from serving.follow import Loaded
-from serving.path.breaker import Breaker
+from serving.path.breaker import Breaker, SpentError
 from serving.path.cache import Cache
 from serving.path.routing import REASONER, STUDENT, Routed
 from serving.path.stock import Stock
@@ -145,8 +144,16 @@ class Ladder:
             finally:
                 self._asked -= 1
 
-        scored, _ = await self._scores.get(key, ask, keeps=lambda made: champion_of(made[1]) == stock.version)
-        return scored
+        def current(made: Scored) -> bool:
+            return champion_of(made[1]) == stock.version
+
+        try:
+            return (await self._scores.get(key, ask, keeps=current))[0]
+        except SpentError:  # perhaps of another request that asked the same and had less time
+            left_ms = asked.left_ms()
+            if left_ms is not None and left_ms < LEAST_MS:
+                raise
+            return (await self._scores.get(key, ask, keeps=current))[0]
 
     async def close(self) -> None:
         for ranker in self._rankers.values():
@@ -159,9 +166,25 @@ class Ladder:
         """
         left_ms = asked.left_ms()
         if left_ms is not None and left_ms < LEAST_MS:
-            raise ServingError(f"{name} is not asked: the latency budget of {asked.budget_ms:g} ms is spent")
-        timeout_s = min(self._serve.timeout_ms, left_ms or math.inf) / 1000
-        return await self._breakers[name].call(lambda: self._rankers[name].score(text, ids, timeout_s=timeout_s))
+            raise SpentError(f"{name} is not asked: the latency budget of {asked.budget_ms:g} ms is spent")
+        if left_ms is None or left_ms >= self._serve.timeout_ms:
+            timeout_s = self._serve.timeout_ms / 1000
+            return await self._breakers[name].call(lambda: self._rankers[name].score(text, ids, timeout_s=timeout_s))
+        return await self._breakers[name].call(lambda: self._hurried(name, text, ids, asked))
+
+    async def _hurried(self, name: str, text: str, ids: Sequence[str], asked: Asked) -> Scored:
+        """Within what is left of the budget.
+
+        Raises:
+            SpentError: the budget was spent first.
+        """
+        left_ms = asked.left_ms() or 0.0
+        try:
+            return await self._rankers[name].score(text, ids, timeout_s=max(left_ms, LEAST_MS) / 1000)
+        except ServingError as error:
+            if (asked.left_ms() or 0.0) < LEAST_MS:
+                raise SpentError(str(error)) from None
+            raise
 
     def _readable(self, asked: Asked) -> str:
         """A query is written under the text where a general language model reads it; the others never saw one."""

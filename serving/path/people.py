@@ -17,7 +17,7 @@ from raconteur.errors import ServingError
 from raconteur.features.rules import Rules
 from raconteur.features.state import UserState, advance
 from raconteur.types import Event
-from serving.path.breaker import Breaker
+from serving.path.breaker import Breaker, SpentError
 from serving.path.cache import Cache
 
 MAX_KNOWN = 20_000  # users whose last state is kept
@@ -43,11 +43,17 @@ class Known:
 
 
 class People:
-    def __init__(self, features: Features, rules: Rules, breaker: Breaker, *, num_threads: int = 1) -> None:
+    """
+    Args:
+        timeout_s: what a read may take; a request that had less time for it says nothing of the store.
+    """
+
+    def __init__(self, features: Features, rules: Rules, breaker: Breaker, *, timeout_s: float) -> None:
         self._features = features
+        self._timeout_s = timeout_s
         self._rules = rules
         self._breaker = breaker
-        self._reading = ThreadPoolExecutor(num_threads, thread_name_prefix="features")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="features")
         self._last: Cache[UserState] = Cache(max_entries=MAX_KNOWN, ttl_s=math.inf)
         self._unpushed: OrderedDict[str, tuple[Event, ...]] = OrderedDict()
 
@@ -99,7 +105,8 @@ class People:
                 async with asyncio.timeout(timeout_s):
                     return await asyncio.get_running_loop().run_in_executor(self._reading, copy_context().run, call)
             except TimeoutError:
-                raise ServingError(f"no answer within {timeout_s * 1000:.0f} ms") from None
+                said = f"no answer within {timeout_s * 1000:.0f} ms"
+                raise (SpentError(said) if timeout_s < self._timeout_s else ServingError(said)) from None
             except ServingError:
                 raise
             except Exception as error:  # a store fails in the ways of its backend; each of them degrades one answer

@@ -262,3 +262,22 @@ def test_request_id_of_another_caller_is_another_request(world):
     request = RecommendRequest(user_id="sure", request_id="1")
     asyncio.run(world[0].recommend(request, caller="shop"))
     asyncio.run(world[0].recommend(request.model_copy(update={"k": 3}), caller="kiosk"))
+
+
+def test_budget_impatient_requests_do_not_have_a_part_left_alone(world):
+    world[3].waits_s = 0.4
+    for k in (1, 2, 3, 4):
+        assert ask(world, "torn", k=k, latency_budget_ms=120 + k).degraded
+    world[3].waits_s = 0.0
+    assert ask(world, "torn").route == "reasoner"
+
+
+def test_budget_patient_request_is_answered_though_an_impatient_one_asked_the_same_first(world):
+    world[3].waits_s = 0.4
+
+    async def together():
+        impatient = RecommendRequest(user_id="torn", latency_budget_ms=150)
+        return await asyncio.gather(*(world[0].recommend(one) for one in (impatient, RecommendRequest(user_id="torn"))))
+
+    impatient, patient = asyncio.run(together())
+    assert (impatient.route, patient.route) == ("student", "reasoner")

@@ -107,8 +107,9 @@ def _farewell(config: "Config", user: str, *, seconds: float, once: bool) -> Non
     typer.echo(f"report     {config.workdir / 'report' / 'index.html'}")
     if once:
         return
+    typer.echo(f"console    {address(config)}/console")
     typer.echo(f"API page   {address(config)}/docs")
-    typer.echo(f"dashboard  http://{config.serve.host}:{config.serve.evidently_port}")
+    typer.echo(f"dashboard  http://127.0.0.1:{config.serve.evidently_port}")
     typer.echo("retrain on what drifted: `raconteur monitor check --retrain`; stop all: `raconteur serve --down`")
 
 

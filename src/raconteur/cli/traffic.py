@@ -1,5 +1,6 @@
 """Sends real users' requests to the running service and counts what came back: routes, degraded answers, latency."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -44,7 +45,7 @@ def send(address: str, users: Sequence[str], *, k: int) -> Traffic:
 
     routes: Counter[str] = Counter()
     latency_ms, degraded = [], []
-    with httpx.Client(base_url=address, timeout=TIMEOUT_S) as client:
+    with httpx.Client(base_url=address, timeout=TIMEOUT_S, headers=_key()) as client:
         for user in users:
             began = time.perf_counter()
             try:
@@ -57,3 +58,9 @@ def send(address: str, users: Sequence[str], *, k: int) -> Traffic:
                 raise ServingError(f"{address} gave no answer for user {user}: {error}") from None
             latency_ms.append(1000 * (time.perf_counter() - began))
     return Traffic(dict(routes), tuple(latency_ms), tuple(degraded))
+
+
+def _key() -> dict[str, str]:
+    """The token of RACONTEUR_KEY, where the service asks for one."""
+    token = os.environ.get("RACONTEUR_KEY")
+    return {"x-api-key": token} if token else {}

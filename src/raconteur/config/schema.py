@@ -195,7 +195,7 @@ class ServeConfig(Settings):
     public: bool = False  # must be set to listen on another address than loopback; then keys are required
     port: int = 8800  # recommender, REST
     grpc_port: int = 8810  # recommender, gRPC
-    student_port: int = 8801  # REST; gRPC is the next one up plus 10
+    student_port: int = 8801  # REST; gRPC listens 10 above, as for the Reasoner
     reasoner_port: int = 8802
     evidently_port: int = 8804
     student: BackendConfig = BackendConfig(kind="local")
@@ -208,7 +208,7 @@ class ServeConfig(Settings):
     max_waiting: PositiveInt = 64  # requests in the recommender; one more is answered 429 with Retry-After
     breaker_failures: PositiveInt = 5  # failures in a row after which a part is not asked ...
     breaker_seconds: float = 5.0  # ... for this long; then one request tries it
-    cache_entries: int = Field(10_000, ge=0)  # answers, Reasoner scores, encodings: of each at most; 0: no caches
+    cache_entries: int = Field(10_000, ge=0)  # answers, Reasoner scores: of each at most; 0: no caches
     cache_seconds: float = 60.0  # an entry is at most this old
     refresh_after: int = Field(4, ge=0)  # events newer than a narrative that have it written again; 0: never
     log_rows: PositiveInt = 256  # predictions a Parquet file

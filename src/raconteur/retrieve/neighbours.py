@@ -25,7 +25,7 @@ ASKED_ITEMS, ASKED_DECAY = 3, 0.5  # newest items that are looked up in the log;
 SHARED_DECAY = 0.8  # weight of the k-th newest item of the history when a place is compared with it
 SHARPNESS = 3.0
 GAP_DECAY, BEFORE = 0.75, 0.1
-MAX_PLACES = 500  # of one item, the last ones of the log: bounds the time that a very popular item takes
+MAX_PLACES = 200  # of one item, the last ones of the log: bounds the time that a very popular item takes
 
 OFFSETS = np.arange(-WINDOW, WINDOW + 1)
 VOTES_W = (GAP_DECAY ** (np.abs(OFFSETS) - 1.0) * np.select([OFFSETS > 0, OFFSETS < 0], [1.0, BEFORE])).astype("f4")
