@@ -1,19 +1,18 @@
 """What a client gets to see of a served request."""
 
 import math
-from collections.abc import Mapping
 
 from raconteur.types import Candidate
-from serving.door.schema import Evidence, RecommendAnswer, RecommendedItem, Versions
 from serving.path.trace import Served
+from serving.schema import Evidence, RecommendAnswer, RecommendedItem, Versions
 
 
-def answer(served: Served, *, titles: Mapping[str, str]) -> RecommendAnswer:
+def answer(served: Served) -> RecommendAnswer:
     def item(rank: int, candidate: Candidate, reason: str) -> RecommendedItem:
         return RecommendedItem(
             rank=rank,
             item_id=candidate.item_id,
-            title=titles.get(candidate.item_id, candidate.item_id),
+            title=served.titles.get(candidate.item_id, candidate.item_id),
             score=None if math.isnan(candidate.score) else candidate.score,
             source=candidate.source,
             reason=reason,

@@ -40,8 +40,8 @@ from serving.door.observed import Observed
 from serving.door.permissions import is_shed
 from serving.door.readiness import OnlyWhileReady, Readiness
 from serving.door.refusals import AnswerFailures, answer_unreadable
-from serving.door.schema import EventsAnswer, EventsRequest, RecommendAnswer, RecommendRequest
 from serving.path.service import RepeatedError, Service
+from serving.schema import EventsAnswer, EventsRequest, RecommendAnswer, RecommendRequest
 
 
 def create_app(service: Service, readiness: Readiness | None = None, *, with_grpc: bool = False) -> FastAPI:
@@ -85,7 +85,7 @@ def create_app(service: Service, readiness: Readiness | None = None, *, with_grp
             raise HTTPException(422, f"k is {request.k}; at most {serve.max_k} are allowed (serve.max_k)")
         served = await service.recommend(request, caller=_caller(http.state))
         # As bytes: checked when it was made, and checking it again would cost as much as making it.
-        made = answer(served, titles=service.engine.titles)
+        made = answer(served)
         return Response(made.model_dump_json(), media_type="application/json")
 
     @app.post("/v1/events", status_code=202, tags=["feedback"], responses=_refusals(409, 422))

@@ -35,7 +35,7 @@ from serving.door.console_schema import (
     UserView,
 )
 from serving.door.headers import PAGE_POLICY
-from serving.door.schema import RecommendRequest
+from serving.schema import RecommendRequest
 
 FOLDER = Path(__file__).parent / "console"
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

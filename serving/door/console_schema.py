@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.door.schema import RecommendAnswer, Route
+from serving.records.traffic import Traffic
+from serving.schema import RecommendAnswer
 
 
 class View(BaseModel):
@@ -113,17 +114,6 @@ class Cache(View):
     hits: int
     misses: int
     entries: int
-
-
-class Traffic(View):
-    """The recommendations of the last minutes, by this process."""
-
-    window_s: float
-    num_answers: int
-    routes: dict[Route, int]
-    num_degraded: int
-    p50_ms: float | None = Field(description="null: no answer in the window")
-    p99_ms: float | None
 
 
 class Status(View):

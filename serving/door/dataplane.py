@@ -16,10 +16,10 @@ from kserve import InferRequest, InferResponse
 from kserve.errors import InvalidInput
 from pydantic import ValidationError
 
-from serving.door.schema import RecommendRequest
 from serving.path.service import Service
 from serving.path.trace import Served
 from serving.protocol import MAX_ID_CHARS, UNKNOWN_SCORE, read_strings, respond
+from serving.schema import RecommendRequest
 
 MODEL = "recommender"
 PLATFORM = "ray_serve"

@@ -17,11 +17,11 @@ from raconteur.features.state import UserState
 from raconteur.policy.signals import NAMES, signals_of
 from serving.door.answer import answer
 from serving.door.console_schema import AskedRanker, Cache, Decision, InspectedItem, Inspection, Part, Status
-from serving.door.schema import RecommendRequest
 from serving.path.routing import REASONER, STUDENT, Routed, Routing
 from serving.path.service import Service
 from serving.path.stock import Stock
 from serving.path.trace import Served
+from serving.schema import RecommendRequest
 
 Scores = Sequence[float]  # one a candidate, NaN where unknown
 
@@ -58,11 +58,11 @@ class Inspector:
         )
         rank = {candidate.item_id: place for place, candidate in enumerate(served.ranking, start=1)}
         return Inspection(
-            answer=answer(served, titles=stock.titles),
+            answer=answer(served),
             candidates=[
                 InspectedItem(
                     item_id=candidate.item_id,
-                    title=stock.titles.get(candidate.item_id, candidate.item_id),
+                    title=served.titles.get(candidate.item_id, candidate.item_id),
                     categories=list(stock.categories.get(candidate.item_id, ())),
                     source=candidate.source,
                     retriever_score=_known(candidate.score),

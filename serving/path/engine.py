@@ -28,7 +28,6 @@ from raconteur.represent.facts import Facts
 from raconteur.represent.recent import append_recent
 from raconteur.types import Candidate, Event
 from serving.backends.contract import Ranker
-from serving.door.schema import EventsAnswer, EventsRequest, Filters, RecommendRequest
 from serving.follow import Follower, Loaded
 from serving.path.breaker import Breaker
 from serving.path.cache import Cache
@@ -40,6 +39,7 @@ from serving.path.routing import REASONER, STUDENT
 from serving.path.stock import Found, Quest, Stock, Wish, popular, retrieve
 from serving.path.trace import Served, Stopwatch
 from serving.records.metrics import Metrics
+from serving.schema import EventsAnswer, EventsRequest, Filters, RecommendRequest
 
 MAX_REASON_CHARS = 300
 FEATURES = "features"
@@ -186,6 +186,7 @@ class Engine:
             text=ranked.text,
             candidates=ranked.candidates,
             scores=ranked.scores,
+            titles=stock.parts.titles,
             ranking=grounded.ranking,
             reasons=said,
             shares=shares,

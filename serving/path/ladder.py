@@ -16,13 +16,13 @@ from raconteur.errors import ServingError
 from raconteur.policy.signals import RouteRequest
 from raconteur.types import Candidate, FloatArray
 from serving.backends.contract import Ranker, champion_of
-from serving.door.schema import Route
 from serving.follow import Loaded
 from serving.path.breaker import Breaker, SpentError
 from serving.path.cache import Cache
 from serving.path.routing import REASONER, STUDENT, Routed
 from serving.path.stock import Stock
 from serving.path.trace import Stopwatch
+from serving.schema import Route
 
 MAX_ASKED = 8  # requests at the Reasoner at which it counts as fully loaded
 LEAST_MS = 1.0  # with less of the budget left nobody is asked

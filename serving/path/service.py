@@ -17,7 +17,6 @@ from raconteur.errors import ConfigError, ServingError
 from raconteur.pseudonym import pseudonym, pseudonym_key
 from raconteur.types import Event
 from serving.backends.build import ranker_of, verbalizer_of
-from serving.door.schema import EventsAnswer, EventsRequest, RecommendRequest
 from serving.follow import Follower
 from serving.path.cache import Cache
 from serving.path.engine import Engine
@@ -33,6 +32,7 @@ from serving.records.parquet_log import ParquetLog
 from serving.records.prediction_log import EVENTS, PREDICTIONS, event_row, open_log, prediction_row
 from serving.records.tracing import annotate, start_tracing, stop_tracing
 from serving.records.traffic import TrafficWindow
+from serving.schema import EventsAnswer, EventsRequest, RecommendRequest
 
 MAX_REPEATS = 20_000  # requests with an id of their own that are remembered
 REPEATS_S = 600.0

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from raconteur.guard.occlusion import Share
 from raconteur.types import Candidate
-from serving.door.schema import Route
 from serving.path.routing import Routed
 from serving.records.tracing import span
+from serving.schema import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Served:
     text: str  # what the ranker read; empty on the cold path
     candidates: Sequence[Candidate]
     scores: Sequence[float]  # one a candidate, of the ranker
+    titles: Mapping[str, str]  # of the catalogue that answered, which may have been replaced since
     ranking: Sequence[Candidate]  # what was answered, with the ranker's scores
     reasons: Sequence[str]  # one an item of the ranking
     shares: Mapping[str, Sequence[Share]]  # by item: what in the text carried its score; only where it was asked for

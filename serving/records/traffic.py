@@ -6,12 +6,25 @@ from collections.abc import Callable
 from threading import Lock
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from serving.door.console_schema import Traffic
-from serving.door.schema import Route
+from serving.schema import Route
 
 WINDOW_S = 300.0
 MAX_ANSWERS = 20_000  # kept; of more within the window the newest count
+
+
+class Traffic(BaseModel):
+    """The recommendations of the last minutes, by this process."""
+
+    model_config = ConfigDict(frozen=True)
+
+    window_s: float
+    num_answers: int
+    routes: dict[Route, int]
+    num_degraded: int
+    p50_ms: float | None = Field(description="null: no answer in the window")
+    p99_ms: float | None
 
 
 class TrafficWindow:

@@ -2,14 +2,17 @@
 
 import asyncio
 
+import polars as pl
 import pytest
 from local_service import open_local, user
 from serving_world import write_version
 
 from raconteur.errors import ServingError
 from serving.door.app import answer
-from serving.door.schema import EventIn, EventsRequest, RecommendRequest
+from serving.follow import Loaded
 from serving.path.service import RepeatedError
+from serving.path.stock import load_stock
+from serving.schema import EventIn, EventsRequest, RecommendRequest
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def shown(served):
 
 def body(served, **changed):
     """The answer as a client gets it, without what differs between two answers to one question."""
-    given = answer(served, titles={}).model_dump()
+    given = answer(served).model_dump()
     return {name: given[name] for name in given if name not in ("request_id", "cached", "stage_ms", "latency_ms")}
 
 
@@ -82,7 +85,7 @@ def test_reasons_name_catalogue_text_only_and_every_item_has_one(world):
 def test_explain_tells_which_part_of_the_text_carried_the_score(world):
     """Leads of i4: 2 - (1 + 0) / 2 with the words of i1, 0 - (1 + 0) / 2 without: 4/3 of the lead is gone."""
     world[1].users["reader"] = user("reader", ["i1"], "<item:i1> war war . likes court .")
-    first, second, third = answer(ask(world, "reader", explain=True), titles={}).items
+    first, second, third = answer(ask(world, "reader", explain=True)).items
     assert [one.item_id for one in (first, second, third)] == ["i4", "i3", "i2"]
     assert [(share.item_id, share.weight) for share in first.evidence] == [("i1", pytest.approx(4 / 3, abs=1e-3))]
     assert (second.evidence, third.evidence) == ([], [])  # no lead to lose
@@ -143,7 +146,7 @@ def test_cache_hit_equals_what_a_fresh_service_answers(world, tmp_path):
 
 def answer_bytes(served):
     left_out = {"request_id", "cached", "stage_ms", "latency_ms"}
-    return answer(served, titles={}).model_dump_json(exclude=left_out).encode()
+    return answer(served).model_dump_json(exclude=left_out).encode()
 
 
 @pytest.mark.parametrize(
@@ -281,3 +284,13 @@ def test_budget_patient_request_is_answered_though_an_impatient_one_asked_the_sa
 
     impatient, patient = asyncio.run(together())
     assert (impatient.route, patient.route) == ("student", "reasoner")
+
+
+def test_request_id_repeated_after_a_swap_keeps_the_titles_of_its_catalogue(world, tmp_path):
+    first = answer(ask(world, request_id="order-8")).model_dump_json()
+    write_version(tmp_path / "models", "v2").promote("v2", cause="test")
+    items = tmp_path / "models" / "v2" / "items.parquet"
+    pl.read_parquet(items).with_columns(pl.col("title") + " II").write_parquet(items)
+    world[0].engine._stock.current = Loaded("v2", load_stock(items.parent, tmp_path, min_margin=0.01))
+    assert answer(ask(world, request_id="order-8")).model_dump_json() == first
+    assert answer(ask(world)).items[0].title == "court drama II"

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from serving.door.docs import add_docs
 from serving.door.headers import SecurityHeaders
-from serving.door.schema import RecommendRequest
+from serving.schema import RecommendRequest
 
 FOREIGN = re.compile(r"""(?:https?:)?//[\w.-]+""")
 

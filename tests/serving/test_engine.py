@@ -7,7 +7,7 @@ from local_service import open_local, user
 from serving_world import write_version
 
 from raconteur.errors import ServingError
-from serving.door.schema import EventIn, RecommendRequest
+from serving.schema import EventIn, RecommendRequest
 
 
 @pytest.fixture
@@ -119,6 +119,6 @@ def test_learn_store_down_keeps_the_events_and_says_so(world, tmp_path):
 
 
 def events_request(user_id, *item_ids):
-    from serving.door.schema import EventsRequest
+    from serving.schema import EventsRequest
 
     return EventsRequest(user_id=user_id, events=[EventIn(item_id=item_id) for item_id in item_ids])

@@ -13,10 +13,10 @@ from store_world import write_store
 
 from raconteur.features.state import EPOCH
 from raconteur.types import Event, Narrative
-from serving.door.schema import EventIn, EventsRequest, RecommendRequest
 from serving.narration import Author
 from serving.path.features import OnlineFeatures
 from serving.path.refresh import Refresh
+from serving.schema import EventIn, EventsRequest, RecommendRequest
 
 CATEGORIES = {item_id: ["film"] for item_id in TITLES}
 NARRATED = START + timedelta(hours=12)  # what the narratives of the store's users cover

@@ -15,8 +15,8 @@ from raconteur.policy.replay import replay
 from raconteur.policy.router import Router, Thresholds
 from raconteur.policy.signals import NAMES, RouteRequest
 from raconteur.retrieve.rerank import Rerank
-from serving.door.schema import RecommendRequest
 from serving.path.routing import load_routing
+from serving.schema import RecommendRequest
 
 UNSURE = (-1.0, *[0.0] * (2 * len(NAMES) - 1))  # the smaller the margin, the more there is to gain
 GAIN = GainModel((0.0,) * len(NAMES), (1.0,) * len(NAMES), UNSURE, 0.5, Isotonic((-1.0, 1.0), (-1.0, 1.0)))
