@@ -27,7 +27,7 @@ from raconteur.guard.rules import Wanted
 from raconteur.represent.facts import Facts
 from raconteur.represent.recent import append_recent
 from raconteur.types import Candidate, Event
-from serving.backends.contract import Ranker
+from serving.backends.contract import Ranker, champion_of
 from serving.follow import Follower, Loaded
 from serving.path.breaker import Breaker
 from serving.path.cache import Cache
@@ -98,7 +98,7 @@ class Engine:
             self._refresh.offer(known.state)
         key = _key(request, known, stock)
         served, was_there = await self.answers.get(
-            key, lambda: self._answer(request, request_id, known, stock, watch), keeps=lambda one: not one.degraded
+            key, lambda: self._answer(request, request_id, known, stock, watch), keeps=lambda one: _lasts(one, stock)
         )
         if not was_there:
             return served
@@ -324,6 +324,11 @@ def _key(request: RecommendRequest, known: Known, stock: Loaded[Stock]) -> Hasha
     """Everything that an answer depends on: the request, the user's state and text, models, prompts and catalogue."""
     asked = request.model_dump_json(exclude={"request_id"})
     return (stock.version, stock.parts.catalogue_version, *stock.parts.prompts.values(), asked, _state_key(known))
+
+
+def _lasts(served: Served, stock: Loaded[Stock]) -> bool:
+    """Whether equal questions may get this answer: no part failed, and no ranker was still on another version."""
+    return not served.degraded and champion_of(served.version) == stock.version
 
 
 def _state_key(known: Known) -> Hashable:

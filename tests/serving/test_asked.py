@@ -294,3 +294,11 @@ def test_request_id_repeated_after_a_swap_keeps_the_titles_of_its_catalogue(worl
     world[0].engine._stock.current = Loaded("v2", load_stock(items.parent, tmp_path, min_margin=0.01))
     assert answer(ask(world, request_id="order-8")).model_dump_json() == first
     assert answer(ask(world)).items[0].title == "court drama II"
+
+
+def test_cache_answer_of_a_ranker_that_is_still_on_another_version_is_not_kept(world):
+    world[2]._version = "v0"
+    assert ask(world).version == "v0"
+    world[2]._version = "v1"
+    served = ask(world)
+    assert (served.cached, served.version) == (False, "v1")
