@@ -54,11 +54,18 @@ class Cache(Generic[Value]):
     def keep(self, key: Hashable, value: Value) -> None:
         if not self._max_entries:
             return
+        self._drop_old()
         self._entries[key] = (self._clock(), value)
         self._entries.move_to_end(key)
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
             self._count("evicted")
+
+    def _drop_old(self) -> None:
+        """What nobody asked for again gives its memory back, from the least recently used on."""
+        now = self._clock()
+        while self._entries and now - next(iter(self._entries.values()))[0] >= self._ttl_s:
+            self._entries.popitem(last=False)
 
     async def get(
         self, key: Hashable, make: Callable[[], Awaitable[Value]], *, keeps: Callable[[Value], bool] = lambda _: True

@@ -20,7 +20,7 @@ from raconteur.types import Event
 from serving.path.breaker import Breaker, SpentError
 from serving.path.cache import Cache
 
-MAX_KNOWN = 20_000  # users whose last state is kept
+MAX_KNOWN = 2_000  # users whose last state is kept: some 40 KB each with a hundred events
 MAX_UNPUSHED = 5_000  # users whose events wait for the store
 Result = TypeVar("Result")
 Categories = Mapping[str, Sequence[str]]

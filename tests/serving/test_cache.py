@@ -110,6 +110,16 @@ def test_keep_over_the_bound_drops_the_least_recently_used():
     assert counted == ["evicted"]
 
 
+def test_keep_entries_that_nobody_asked_for_again_give_their_memory_back():
+    clock = Clock()
+    cache, counted = open_cache(max_entries=100, clock=clock)
+    for number in range(50):
+        cache.keep(number, "value")
+    clock.now += 10.0
+    cache.keep("young", "value")
+    assert (len(cache), counted) == (1, [])
+
+
 def test_get_value_that_may_not_be_kept_is_made_again():
     cache, _ = open_cache()
     make = Maker()

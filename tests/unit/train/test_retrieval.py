@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raconteur import columns as c
-from raconteur.artifacts import new_folder, read_manifest
+from raconteur.artifacts import read_manifest
 from raconteur.config.schema import Config, RetrieveConfig
 from raconteur.data.dataset import load_dataset
 from raconteur.errors import TrainingError
@@ -13,7 +13,8 @@ from raconteur.retrieve.fusion import FusedRetriever
 from raconteur.retrieve.load import load_retriever, save
 from raconteur.retrieve.popularity import Popularity
 from raconteur.retrieve.sequential import ItemLM, SequentialRetriever
-from raconteur.train.retrieval import Asked, Unions, fit_weights, train_retrieval, unions
+from raconteur.retrieve.sequential_onnx import ServedSequential
+from raconteur.train.retrieval import Asked, Unions, asked, fit_weights, fuse, train_retrieval, unions
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,20 @@ def test_train_retrieval_learned_beats_an_untrained_part_and_loads(small, sequen
     assert {"sequential", "neighbours", "linear", "ease", "lexical", "dense"} <= set(loaded.parts)
     assert read_manifest(tmp_path / "retriever")["metrics"] == metrics
     assert len(loaded.candidates([[]], [[]], 20)[0]) == 20
+    served, trained = loaded.parts["sequential"], SequentialRetriever.load(sequential)
+    assert isinstance(served, ServedSequential)  # a graph: no torch where it is served
+    ids = list(loaded.item_ids)
+    histories = [[], ids[:1], ids[3:9], [*ids, "an item that no catalogue has"] * 3]
+    np.testing.assert_allclose(served.score(histories), trained.score(histories), atol=1e-4)
+
+
+def test_fuse_parts_that_hardly_weigh_are_left_out(small, sequential):
+    users = asked(load_dataset(small.workdir / "data"), "validation")
+    trained = SequentialRetriever.load(sequential)
+    silent = Popularity(trained.item_ids, np.zeros(len(trained.item_ids)))  # says the same of all items: weight 0
+    known = Popularity.fit([[truth] for truth in users.truths], trained.item_ids)
+    fused = fuse(RetrieveConfig(), {"known": known, "silent": silent}, users)
+    assert list(fused.parts) == ["known"]
 
 
 def test_train_retrieval_large_catalogue_has_no_matrix_parts_and_ranks_need_no_fit(small, sequential, tmp_path):
@@ -47,8 +62,8 @@ def test_train_retrieval_large_catalogue_has_no_matrix_parts_and_ranks_need_no_f
 
 
 def test_train_retrieval_sequential_of_another_catalogue_is_refused(small, tmp_path):
-    with new_folder(tmp_path / "other") as folder:
-        Popularity(("nobody knows",), np.ones(1)).save(folder)
+    settings = small.sequential.model_copy(update={"num_layers": 1, "width": 8, "num_heads": 2})
+    save(SequentialRetriever(ItemLM(1, settings), ["nobody knows"], settings), tmp_path / "other")
     with pytest.raises(TrainingError, match="'nobody knows'"):
         train_retrieval(small, small.workdir / "data", tmp_path / "other", tmp_path / "retriever")
 
