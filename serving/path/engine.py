@@ -75,7 +75,7 @@ class Engine:
             features, self._rules, self.breakers[FEATURES], timeout_s=serve.features_timeout_ms / 1000
         )
         self.rankers = {STUDENT: student, REASONER: reasoner}
-        self._ladder = Ladder(serve, student=student, reasoner=reasoner, breakers=self.breakers, scores=self.scores)
+        self._ladder = Ladder(serve, rankers=self.rankers, breakers=self.breakers, scores=self.scores)
 
     @property
     def version(self) -> str:
@@ -156,9 +156,7 @@ class Engine:
                     for candidate, score in zip(ranked.candidates, ranked.scores, strict=True)
                 ],
                 candidates={candidate.item_id for candidate in ranked.candidates},
-                available=stock.parts.available
-                if wish.wanted.available
-                else dict.fromkeys(stock.parts.available, True),
+                available=_may_be_shown(stock.parts, wish),
                 k=request.k,
             )
             said = reasons(stock.parts, state, grounded.ranking, query=request.query, found=found.evidence)

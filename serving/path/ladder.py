@@ -6,7 +6,7 @@
 A call never outlives the request's latency budget; a part that fails again and again is left alone for a while.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,6 +70,8 @@ class Ranked:
 class Ladder:
     """
     Args:
+        rankers: student and Reasoner, by name.
+        breakers: of both, by name.
         scores: keeps what the Reasoner said.
     """
 
@@ -77,13 +79,12 @@ class Ladder:
         self,
         serve: ServeConfig,
         *,
-        student: Ranker,
-        reasoner: Ranker,
-        breakers: dict[str, Breaker],
+        rankers: Mapping[str, Ranker],
+        breakers: Mapping[str, Breaker],
         scores: Cache[Scored],
     ) -> None:
         self._serve = serve
-        self._rankers = {STUDENT: student, REASONER: reasoner}
+        self._rankers = rankers
         self._breakers = breakers
         self._scores = scores
         self._asked = 0  # requests that the Reasoner has now
@@ -127,10 +128,6 @@ class Ladder:
             scores=combined.tolist(),
             prompt=stock.parts.prompts[REASONER],
         )
-
-    async def student(self, asked: Asked) -> Scored:
-        """What the student says, by itself."""
-        return await self._ask(STUDENT, asked.text, asked.ids, asked)
 
     async def reason(self, asked: Asked, stock: Loaded[Stock]) -> Scored:
         """What the Reasoner says, kept for equal questions to the same version."""
