@@ -21,7 +21,7 @@ from raconteur.features.names import USER_TABLE
 from raconteur.features.rules import Rules
 from raconteur.features.state import UserState
 from raconteur.represent.mentions import mentioned
-from raconteur.represent.recent import MAX_RECENT, append_recent
+from raconteur.represent.recent import MAX_RECENT, append_recent, newer_than
 from raconteur.types import Event
 from serving.door.console_schema import (
     Categories,
@@ -146,8 +146,7 @@ def user_view(state: UserState, *, titles: Mapping[str, str], rules: Rules) -> U
     narrative = state.narrative
     as_of = narrative.as_of if narrative else None
     recent = append_recent("", state.recent_events, as_of=as_of)
-    newer = [event for event in state.recent_events if as_of is None or event.event_time > as_of]
-    appended = newer[-MAX_RECENT:]  # the store keeps events in order of time
+    appended = newer_than(state.recent_events, as_of)[-MAX_RECENT:]  # the store keeps events in order of time
 
     def row(event: Event) -> LoggedEvent:
         return LoggedEvent(

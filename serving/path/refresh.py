@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from raconteur.features.state import UserState
+from raconteur.represent.recent import newer_than
 from raconteur.types import History, Narrative
 from serving.backends.verbalizer import VerbalizerClient
 from serving.narration import Author
@@ -149,7 +150,7 @@ class Refresh:
 def num_newer(state: UserState) -> int:
     """Events that the narrative does not cover, of those that the state keeps."""
     as_of = state.narrative.as_of if state.narrative else None
-    return sum(as_of is None or event.event_time > as_of for event in state.recent_events)
+    return len(newer_than(state.recent_events, as_of))
 
 
 def _as_of(state: UserState) -> datetime:
