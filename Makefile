@@ -20,7 +20,7 @@ demo: env
 	$(BIN)/raconteur demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)")
 
 test: env
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: env
 	$(BIN)/ruff check $(SOURCES)

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import httpx
-import prometheus_client  # noqa: F401  # before Feast, which makes it share its values among processes and registries
 import pytest
 
 HERE = Path(__file__).parent

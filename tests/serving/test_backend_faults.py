@@ -226,7 +226,7 @@ def test_http_answer_that_is_huge_is_not_read_to_its_end(kind, config):
     assert refused_over_http(kind, config, answer) == "reasoner answered more than 1048576 bytes"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(body=st.binary(max_size=300), kind=st.sampled_from(["kserve", "openai"]))
 def test_http_any_bytes_are_a_serving_error(body, kind, config):
     refused_over_http(kind, config, http_answer(body))
@@ -256,7 +256,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(place=places, value=anything)
 def test_http_answer_with_one_place_mutated_is_refused_or_finite(place, value, config):
     kind, path = place

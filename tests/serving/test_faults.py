@@ -389,7 +389,7 @@ def test_hostile_catalogue_is_named_in_reasons_as_plain_text(hostile):
     assert all(map(is_plain, reasons))
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(narrative=TEXTS, query=TEXTS, said=TEXTS, event_type=TEXTS)
 @example(narrative=ORDERS[0], query=ORDERS[1], said=ORDERS[4], event_type=ORDERS[2])
 @example(narrative=ORDERS[5], query=ORDERS[5], said=ORDERS[5], event_type=ORDERS[5])

@@ -73,7 +73,7 @@ ANYTHING = st.sampled_from(ODD) | st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=5,
 )
-FUZZ = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FUZZ = settings(derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

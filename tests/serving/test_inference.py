@@ -70,7 +70,7 @@ def test_smaller_of_budget_and_deadline_holds():
     assert recommend_request(asked, max_k=50, left_ms=100.0).latency_budget_ms == 20.5
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data(), st.booleans())
 def test_body_with_anything_in_any_place_is_read_or_an_invalid_input(data, binary):
     body = json.loads(json.dumps(BODY))
@@ -81,7 +81,7 @@ def test_body_with_anything_in_any_place_is_read_or_an_invalid_input(data, binar
         read(text, str(len(text)) if binary else None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.none() | st.text(max_size=6) | st.integers(-5, 300).map(str))
 def test_any_bytes_are_an_invalid_input(body, json_length):
     with pytest.raises(InvalidInput):

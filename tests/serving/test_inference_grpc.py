@@ -271,7 +271,7 @@ def test_second_server_on_a_taken_address_is_refused_with_its_setting(talk):
     talk(conversation)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6), st.booleans())
 def test_mutated_message_is_read_or_an_invalid_input(changes, raw):
     """Whatever a client sends, the fault is the client's: nothing else is ever raised."""

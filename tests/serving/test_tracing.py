@@ -195,7 +195,7 @@ def test_trace_requests_at_the_same_time_are_not_mixed(collector):
 
 
 @given(header=st.one_of(st.text(max_size=600), st.just("00-" + "0" * 32 + "-" + "0" * 16 + "-01")))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_trace_malformed_traceparent_starts_a_trace_of_its_own(traced, header):
     with server_span({"traceparent": header}, "recommend"):
         assert trace_id() not in (None, "0" * 32)

@@ -186,7 +186,7 @@ def test_draw_candidates_retrieved_without_a_retriever_fails(crowd: pl.DataFrame
         draw(crowd, catalogue("abcdefg"), 3, "retrieved")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     takes=st.lists(st.tuples(st.sampled_from("uvw"), st.sampled_from("abcdef")), min_size=1, max_size=30),
     kind=st.sampled_from(["popularity", "uniform"]),

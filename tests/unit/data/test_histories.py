@@ -85,7 +85,7 @@ def test_history_before_part_of_a_log_is_refused(events: pl.DataFrame) -> None:
         history_before(events.sort(columns.POSITION, maintain_order=True), keys(("u", 2)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
     picks=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), max_size=8),

@@ -78,7 +78,7 @@ def test_draw_retrieved_more_negatives_than_the_first_fifty_reach_further() -> N
     assert has_list.tolist() == [True, False]  # the truth must be among the first fifty all the same
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.sets(st.integers(0, 69), min_size=1, max_size=60).flatmap(

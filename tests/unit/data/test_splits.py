@@ -100,7 +100,7 @@ rows_of_a_log = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=rows_of_a_log)
 def test_leave_one_out_training_never_sees_a_target(rows: list[tuple]) -> None:
     frame = pl.DataFrame(
@@ -124,7 +124,7 @@ def test_leave_one_out_training_never_sees_a_target(rows: list[tuple]) -> None:
     assert (joined[columns.EVENT_TIME] <= joined["event_time_target"]).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(items=st.lists(st.sampled_from("abcde"), max_size=12))
 def test_leave_one_out_discovery_only_targets_are_the_last_two_distinct_items(items: list[str]) -> None:
     frame = pl.DataFrame(

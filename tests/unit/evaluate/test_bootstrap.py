@@ -79,7 +79,7 @@ def test_interval_outcomes_that_cannot_be_paired_are_refused(arm, base, message)
 outcomes_of = hnp.arrays(np.float64, st.integers(1, 30), elements=st.floats(0, 1))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(outcomes_of)
 def test_mean_interval_stays_within_the_outcomes(outcomes):
     interval = mean_interval(outcomes, num_resamples=50)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raconteur.errors import DataError
@@ -82,7 +82,6 @@ def test_summary_shares_are_over_all_texts_together(facts, evening):
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet="<item:123> x2d.likes", max_size=60))
-@settings(deadline=None)
 def test_summary_any_text_gives_shares_between_zero_and_one(text, facts, evening):
     found = faithful.summary(check([text], [evening], facts))
     shares = [value for name, value in found.items() if name.startswith("share_")]

@@ -181,7 +181,7 @@ def worlds(draw):
 
 
 @given(world=worlds(), seed=st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_read_whatever_is_written_by_rule_is_all_true_and_all_parsed(world, seed):
     history, facts = world
     newest = history.events[-1].event_time if history.events else None
@@ -196,7 +196,7 @@ def test_read_whatever_is_written_by_rule_is_all_true_and_all_parsed(world, seed
 
 
 @given(world=worlds(), words=st.lists(st.sampled_from([*VOCABULARY[:9], *VOCABULARY[-6:]]), max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_read_whatever_citations_are_resolved_to_is_true(world, words):
     history, facts = world
     found = Reader([history], facts).read(resolve(" ".join(words), history.events, facts), history)
@@ -204,7 +204,6 @@ def test_read_whatever_citations_are_resolved_to_is_true(world, words):
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet="<item:123> x2d.likes“”", max_size=60))
-@settings(deadline=None)
 def test_read_any_text_every_word_is_counted_once(text):
     history = History("u", (Event("1", datetime(2025, 1, 1, tzinfo=UTC), "play"),))
     facts = Facts({"1": ("e",)}, DataConfig())

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raconteur.features.moments import with_moments, with_target_moments
@@ -29,7 +29,6 @@ def test_moments_users_do_not_touch_each_other():
     assert offsets(both) == [0, 1, 0]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=20))
 def test_moments_any_times_are_strictly_increasing_and_never_early(times):
     moments = offsets(log(times))

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raconteur.errors import DataError
@@ -19,7 +19,6 @@ events = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(events, max_size=4))
 def test_recent_events_round_trip_keeps_every_field(drawn):
     assert list(decode_events(encode_events(drawn))) == drawn

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raconteur.errors import DataError
@@ -57,7 +57,6 @@ def batch_row(events: list[Event]) -> dict:
     return user_features(frame, items, keys, rules=RULES).to_dicts()[0]
 
 
-@settings(deadline=None)
 @given(st.lists(steps, min_size=1, max_size=9), st.integers(0, 9))
 def test_state_batch_row_and_online_steps_agree(drawn, cut):
     events = to_events(drawn)

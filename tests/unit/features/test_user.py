@@ -3,7 +3,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -72,7 +72,6 @@ changes = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(changes=changes, before=st.integers(0, 6))
 def test_user_features_change_of_later_events_changes_nothing(events, items, rules, changes, before):
     ann = events.filter(pl.col("user_id") == "ann")

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raconteur.config.schema import DataConfig
@@ -219,7 +219,6 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=14).map(" ".join) | st.text(max_size=80))
-@settings(deadline=None)
 def test_checked_any_text_nothing_foreign_is_kept_and_a_second_check_keeps_all(text):
     kept = check(text).text
     assert not any(mark in kept for mark in ("<", ">", "://", "\u202e", "\n", "Jaws"))

@@ -3,7 +3,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from raconteur.data.dataset import ITEMS
@@ -147,7 +147,6 @@ def by_hand(item_id, names, released, available, price, wanted):
 
 
 @given(ROWS, LIMITS)
-@settings(deadline=None)
 def test_allowed_any_limits_agree_with_the_rules_by_hand_and_with_why_not(rows, wanted):
     numbered = [(str(number), *row) for number, row in enumerate(rows)]
     catalogue = Catalogue.of(table(*numbered))
@@ -158,7 +157,6 @@ def test_allowed_any_limits_agree_with_the_rules_by_hand_and_with_why_not(rows, 
 
 
 @given(ROWS, LIMITS, LIMITS)
-@settings(deadline=None)
 def test_allowed_a_further_limit_never_lets_more_through(rows, wanted, other):
     catalogue = Catalogue.of(table(*((str(number), *row) for number, row in enumerate(rows))))
     both = Wanted(

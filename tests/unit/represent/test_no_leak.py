@@ -77,7 +77,7 @@ def babbler(request, tokenizer):
 
 
 @given(history=histories(), seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_write_by_rule_names_only_items_that_it_was_shown(tokenizer, history, seed):
     style = draw_style(np.random.default_rng(seed))
     template = TemplateVerbalizer(tokenizer, budget_tokens=200, max_events=MAX_EVENTS)
@@ -87,7 +87,7 @@ def test_write_by_rule_names_only_items_that_it_was_shown(tokenizer, history, se
 
 @pytest.mark.parametrize("kind", [RewriteVerbalizer, ActionVerbalizer])
 @given(history=histories())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_write_by_model_names_only_items_that_it_was_shown(kind, tokenizer, babbler, history):
     writer = kind(babbler, for_transformers(tokenizer), FACTS, TextConfig(max_events=MAX_EVENTS), max_new_tokens=12)
     assert names_only_what_was_shown(writer.write([history])[0], history)
@@ -100,7 +100,7 @@ def test_babbler_by_itself_would_name_items_of_nobody(tokenizer, babbler):
 
 
 @given(history=histories(), data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_resolve_any_tokens_name_only_items_that_were_shown(tokenizer, history, data):
     ids = data.draw(st.lists(st.integers(0, tokenizer.get_vocab_size() - 1), max_size=20))
     text = resolve(tokenizer.decode(ids), history.events[-MAX_EVENTS:], FACTS)
@@ -131,7 +131,7 @@ def test_every_verbalizer_is_handed_histories_and_nothing_else():
     ),
     limit=st.none() | st.integers(1, 5),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_history_before_never_holds_the_target_or_what_follows_even_at_the_same_second(log, limit):
     """Four distinct times for up to sixty events: most are simultaneous. The value tells the rows apart."""
     start = datetime(2025, 1, 1, tzinfo=UTC)

@@ -50,7 +50,7 @@ def test_contributions_markov_asks_with_the_last_five():
 
 @pytest.mark.parametrize("name", MODELS)
 @given(history=HISTORIES)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_contributions_of_an_item_item_model_sum_to_its_score(name, history):
     model = MODELS[name]()
     sums = [sum(one.values()) for one in told(model, history)]
@@ -59,7 +59,7 @@ def test_contributions_of_an_item_item_model_sum_to_its_score(name, history):
 
 @pytest.mark.parametrize("method", ["learned", "reciprocal"])
 @given(history=HISTORIES)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_contributions_of_a_fusion_sum_to_what_its_item_item_parts_say_for_the_item(method, history):
     parts = {name: MODELS[name]() for name in ("ease_recent", "markov", "linear")}
     weights = np.array([1.0, 0.5, -0.3])  # a part of negative weight speaks for nothing

@@ -19,7 +19,7 @@ def test_ease_two_items_matches_the_closed_form_by_hand():
     np.testing.assert_allclose(model.weights, [[0, 1 / 3], [1 / 2, 0]], rtol=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(logs)
 def test_ease_any_log_matches_the_textbook_formula(log):
     x = np.array([[float(item in row) for item in ITEMS] for row in log])
