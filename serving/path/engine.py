@@ -29,6 +29,7 @@ from raconteur.represent.recent import append_recent
 from raconteur.types import Candidate, Event
 from serving.backends.contract import Ranker, champion_of
 from serving.follow import Follower, Loaded
+from serving.path.beside import Retrieval
 from serving.path.breaker import Breaker
 from serving.path.cache import Cache
 from serving.path.ladder import Asked, Ladder, Ranked, Scored
@@ -36,7 +37,7 @@ from serving.path.people import Features, Known, People
 from serving.path.reasons import Writer, evidence, reasons, written
 from serving.path.refresh import Refresh, num_newer
 from serving.path.routing import REASONER, STUDENT
-from serving.path.stock import Found, Quest, Stock, Wish, popular, retrieve
+from serving.path.stock import Found, Quest, Stock, Wish, popular
 from serving.path.trace import Served, Stopwatch
 from serving.records.metrics import Metrics
 from serving.schema import EventsAnswer, EventsRequest, Filters, RecommendRequest
@@ -44,7 +45,7 @@ from serving.schema import EventsAnswer, EventsRequest, Filters, RecommendReques
 MAX_REASON_CHARS = 300
 FEATURES = "features"
 PARTS = (FEATURES, STUDENT, REASONER)
-NOTHING = Found([], [], {})
+NOTHING = Found([])
 ANYTHING = Wanted()
 
 
@@ -61,6 +62,7 @@ class Engine:
         reasoner: Ranker,
         metrics: Metrics,
         refresh: Refresh,
+        retrieval: Retrieval,
     ) -> None:
         serve = config.serve
         self._config = config
@@ -68,6 +70,8 @@ class Engine:
         self._stock = stock
         self._metrics = metrics
         self._refresh = refresh
+        self._retrieval = retrieval
+        self._num_in_work = 0
         self.breakers = {name: _breaker(name, config, metrics) for name in PARTS}
         self.answers: Cache[Served] = _cache("answers", config, metrics)
         self.scores: Cache[Scored] = _cache("reasoner", config, metrics)
@@ -97,9 +101,15 @@ class Engine:
         if known.state is not None and request.history is None:
             self._refresh.offer(known.state)
         key = _key(request, known, stock)
-        served, was_there = await self.answers.get(
-            key, lambda: self._answer(request, request_id, known, stock, watch), keeps=lambda one: _lasts(one, stock)
-        )
+        self._num_in_work += 1
+        try:
+            served, was_there = await self.answers.get(
+                key,
+                lambda: self._answer(request, request_id, known, stock, watch),
+                keeps=lambda one: _lasts(one, stock),
+            )
+        finally:
+            self._num_in_work -= 1
         if not was_there:
             return served
         now = datetime.now(UTC)
@@ -126,7 +136,14 @@ class Engine:
             user_id, categories=self.stock.categories, timeout_s=self._config.serve.features_timeout_ms / 1000
         )
 
+    def start(self) -> None:
+        """Begins the work in the background, in the running event loop."""
+        self._refresh.start()
+        self._retrieval.start()
+
     async def close(self) -> None:
+        await self._refresh.close()
+        await self._retrieval.close()
         self._stock.stop()
         self._people.close()
         await self._ladder.close()
@@ -159,7 +176,7 @@ class Engine:
                 available=_may_be_shown(stock.parts, wish),
                 k=request.k,
             )
-            said = reasons(stock.parts, state, grounded.ranking, query=request.query, found=found.evidence)
+            said = reasons(stock.parts, state, grounded.ranking, query=request.query, carried=found.carried)
         shares: Mapping[str, Sequence[Share]] = {}
         if request.explain and state is not None:
             with watch.stage("explain"):
@@ -215,10 +232,8 @@ class Engine:
             return _cold(stock, "the user has taken nothing yet", wish=wish, seen=seen, count=count), NOTHING
         with watch.stage("retrieve"):
             try:
-                quest = Quest(stock.parts, state.recent_items, seen, wish, count)
-                # Here and now: a few milliseconds of array operations, which a thread of their own only slows down
-                # (docs/decisions/0010).
-                found = retrieve(quest)
+                quest = Quest(state.recent_items, seen, wish, count)
+                found = await self._retrieval.find(stock, quest, alone=self._num_in_work == 1)
             except Exception as error:  # a model's failure degrades the answer, not the service
                 reason = f"the retriever failed: {error!r}"
                 return _cold(stock, reason, wish=wish, seen=seen, count=count, degraded=True), NOTHING

@@ -13,11 +13,10 @@ import numpy as np
 from raconteur.errors import ServingError
 from raconteur.features.state import UserState
 from raconteur.guard.claims import checked
-from raconteur.guard.evidence import MAX_CARRIED, MAX_CATEGORY, MAX_REASON, MAX_TITLE, plain, reason_of
+from raconteur.guard.evidence import MAX_CATEGORY, MAX_REASON, MAX_TITLE, plain, reason_of
 from raconteur.guard.occlusion import Share, parts_of, shares_of
 from raconteur.represent.facts import Facts
-from raconteur.retrieve.contributions import contributions
-from raconteur.types import Candidate, FloatArray, History
+from raconteur.types import Candidate, History
 from serving.backends.contract import Ranker
 from serving.path.stock import Stock
 
@@ -42,29 +41,26 @@ def reasons(
     ranking: Sequence[Candidate],
     *,
     query: str | None,
-    found: Mapping[str, FloatArray] | None = None,
+    carried: Mapping[str, Mapping[str, float]],
 ) -> list[str]:
     """One sentence an item, in the order of the ranking; only text of the catalogue is in it.
 
     Args:
-        found: `Found.evidence`; None: it is computed where it is needed.
+        carried: what items of the history added to each item's score; an item of the ranking may lack.
     """
     history = state.recent_items if state else ()
-    ids = [candidate.item_id for candidate in ranking]
-    matched = _matched(stock, ids, query)
-    column = stock.rules.index
-    carried = contributions(stock.retriever, history, ids, column=column, evidence=found, most=MAX_CARRIED)
+    matched = _matched(stock, [candidate.item_id for candidate in ranking], query)
     return [
         reason_of(
             candidate.item_id,
             history,
-            by_item,
+            carried.get(candidate.item_id, {}),
             categories=stock.categories,
             titles=stock.titles,
             source=candidate.source,
             query=query if query and matches else "",
         )
-        for candidate, by_item, matches in zip(ranking, carried, matched, strict=True)
+        for candidate, matches in zip(ranking, matched, strict=True)
     ]
 
 

@@ -11,19 +11,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from raconteur.artifacts import Registry
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, ServingError
 from raconteur.pseudonym import pseudonym, pseudonym_key
 from raconteur.types import Event
 from serving.backends.build import ranker_of, verbalizer_of
-from serving.follow import Follower
+from serving.path.beside import Retrieval, Source
 from serving.path.cache import Cache
 from serving.path.engine import Engine
 from serving.path.features import OnlineFeatures
 from serving.path.refresh import Refresh
 from serving.path.routing import REASONER, STUDENT
-from serving.path.stock import load_stock
 from serving.path.trace import Served
 from serving.protocol import MAX_CANDIDATES
 from serving.records.json_log import request_id_var
@@ -48,7 +46,6 @@ class Service:
     engine: Engine
     predictions: ParquetLog
     events: ParquetLog
-    refresh: Refresh
     pseudonym_key: bytes
     metrics: Metrics = field(default_factory=Metrics)
     traffic: TrafficWindow = field(default_factory=TrafficWindow)
@@ -81,10 +78,9 @@ class Service:
 
     def start(self) -> None:
         """Begins the work in the background, in the running event loop."""
-        self.refresh.start()
+        self.engine.start()
 
     async def close(self) -> None:
-        await self.refresh.close()
         await self.engine.close()
         for log in (self.predictions, self.events):
             log.close()
@@ -135,10 +131,8 @@ def open_service(config: Config) -> Service:
         raise ConfigError(
             f"serve.num_retrieved and serve.max_k may be {MAX_CANDIDATES} at most: one call ranks them all"
         )
-    margin = config.serve.route_margin
-    stock = Follower(
-        Registry(workdir / "models"), lambda version: load_stock(version, workdir / "features", min_margin=margin)
-    )
+    source = Source(workdir / "models", workdir / "features", serve.route_margin)
+    stock = source.open()
     stock.start()
     features = OnlineFeatures(workdir / "features")
     refresh = Refresh(features, verbalizer_of(serve), after=serve.refresh_after, count=metrics.count_refresh)
@@ -152,8 +146,8 @@ def open_service(config: Config) -> Service:
             reasoner=ranker_of(REASONER, serve.reasoner, config),
             metrics=metrics,
             refresh=refresh,
+            retrieval=Retrieval(source if serve.retrieval_process else None),
         ),
-        refresh=refresh,
         pseudonym_key=pseudonym_key(workdir),
         predictions=open_log(
             workdir / "predictions", PREDICTIONS, serve, count=partial(metrics.count_rows, "predictions")

@@ -6,7 +6,7 @@ P parts.
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,10 @@ from raconteur.data.dataset import ITEMS
 from raconteur.errors import ArtifactError
 from raconteur.features.build import latest
 from raconteur.features.names import ITEM_TABLE, NUM_TARGETS
+from raconteur.guard.evidence import MAX_CARRIED
 from raconteur.guard.rules import Catalogue, Wanted
+from raconteur.retrieve.contributions import contributions
+from raconteur.retrieve.encode import index_items
 from raconteur.retrieve.fusion import FusedRetriever
 from raconteur.retrieve.load import load_retriever
 from raconteur.retrieve.query import QueryIndex, mixed
@@ -36,6 +39,7 @@ class Stock:
     """Immutable, so that a request works on one version from start to end."""
 
     retriever: Retriever
+    columns: Mapping[str, int]  # of the retriever's items, in its scores
     item_ids: tuple[str, ...]  # [V]
     rules: Catalogue
     queries: QueryIndex
@@ -70,14 +74,15 @@ def load_stock(version: Path, features: Path, *, min_margin: float) -> Stock:
     retriever = load_retriever(version / "retriever")
     empty_V = np.asarray(retriever.score([[]])[0])  # the slow first call, before the swap; one that fails is refused
     items = _read_catalogue(version / "items.parquet")
-    known = set(retriever.item_ids)
-    item_ids = (*retriever.item_ids, *(one for one in items[ITEM_ID].to_list() if one not in known))
+    columns = index_items(retriever.item_ids)
+    item_ids = (*retriever.item_ids, *(one for one in items[ITEM_ID].to_list() if one not in columns))
     available = dict(zip(items[ITEM_ID].to_list(), items[AVAILABLE].to_list(), strict=True))
     taken = _num_taken(features / f"{ITEM_TABLE}.parquet") or dict(
         zip(retriever.item_ids, empty_V.astype(np.float64).tolist(), strict=True)
     )
     return Stock(
         retriever=retriever,
+        columns=columns,
         item_ids=item_ids,
         rules=Catalogue.of(items, item_ids),
         queries=QueryIndex.of(items, item_ids),
@@ -101,7 +106,6 @@ def load_stock(version: Path, features: Path, *, min_margin: float) -> Stock:
 class Quest:
     """A question to the retriever."""
 
-    stock: Stock
     taken: Sequence[str]  # items that the user took, oldest first
     seen: Collection[str]  # items never to be proposed, unless the client names the candidates itself
     wish: Wish
@@ -113,13 +117,13 @@ class Found:
     """What a retriever answers."""
 
     candidates: list[Candidate]  # best first
-    notes: list[str]  # what of the wish could not be met, in words
-    evidence: Mapping[str, FloatArray]  # by item: what each part of a fusion says [P]; empty where there are none
+    notes: list[str] = field(default_factory=list)  # what of the wish could not be met, in words
+    carried: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by candidate: item taken, its share
 
 
-def retrieve(quest: Quest) -> Found:
-    """The best items that may be shown."""
-    stock, wish = quest.stock, quest.wish
+def retrieve(stock: Stock, quest: Quest) -> Found:
+    """The best items that may be shown, or the client's own candidates, and which items of the history brought them."""
+    wish = quest.wish
     scores_R, parts_PR = _scores(stock, list(quest.taken))
     scores_V = np.full(len(stock.item_ids), np.nan, dtype=np.float32)
     scores_V[: len(scores_R)] = scores_R
@@ -133,19 +137,11 @@ def retrieve(quest: Quest) -> Found:
         scores_V = matching.scores
         notes = [] if matching.matched else ["no item matches the query"]
     if wish.given is not None:
-        given, refused = _given(stock, wish, scores_V)
-        return Found(given, [*notes, *refused], {})
-    places_N = np.flatnonzero(scores_V > -np.inf)
-    best_N = places_N[_best(scores_V[places_N], quest.count)]
-    best = [
-        Candidate(stock.item_ids[place], float(scores_V[place]), source)
-        for place, source in zip(best_N, _sources(stock, parts_PR, best_N), strict=True)
-    ]
-    if parts_PR is None:
-        return Found(best, notes, {})
-    num_known = parts_PR.shape[1]
-    evidence = {stock.item_ids[place]: parts_PR[:, place] for place in best_N if place < num_known}
-    return Found(best, notes, evidence)
+        found, refused = _given(stock, wish, scores_V)
+        notes += refused
+    else:
+        found = _found(stock, scores_V, parts_PR, quest.count)
+    return Found(found, notes, _carried(stock, quest.taken, found, parts_PR))
 
 
 def popular(stock: Stock, *, seen: Collection[str], wish: Wish, count: int) -> list[Candidate]:
@@ -174,6 +170,27 @@ def _best(scores: FloatArray, count: int) -> npt.NDArray[np.int64]:
     return among[np.argsort(-scores[among], kind="stable")[:count]]
 
 
+def _found(stock: Stock, scores_V: FloatArray, parts_PR: FloatArray | None, count: int) -> list[Candidate]:
+    """The best of those that may be shown, with the part that brought each."""
+    places_N = np.flatnonzero(scores_V > -np.inf)
+    best_N = places_N[_best(scores_V[places_N], count)]
+    return [
+        Candidate(stock.item_ids[place], float(scores_V[place]), source)
+        for place, source in zip(best_N.tolist(), _sources(stock, parts_PR, best_N), strict=True)
+    ]
+
+
+def _carried(
+    stock: Stock, taken: Sequence[str], found: Sequence[Candidate], parts_PR: FloatArray | None
+) -> dict[str, dict[str, float]]:
+    """What the items of the history added to each candidate's score; nothing for items that the retriever lacks."""
+    column = stock.columns
+    known = [one.item_id for one in found if one.item_id in column]
+    evidence = None if parts_PR is None else {item_id: parts_PR[:, column[item_id]] for item_id in known}
+    carried = contributions(stock.retriever, taken, known, column=column, evidence=evidence, most=MAX_CARRIED)
+    return dict(zip(known, carried, strict=True))
+
+
 def _given(stock: Stock, wish: Wish, scores_V: FloatArray) -> tuple[list[Candidate], list[str]]:
     """The client's candidates that may be shown, in the retriever's order; those that it does not know come last."""
     found, refused = [], []
@@ -197,7 +214,7 @@ def _scores(stock: Stock, taken: list[str]) -> tuple[FloatArray, FloatArray | No
 
 def _sources(stock: Stock, parts_PR: FloatArray | None, places_N: npt.NDArray[np.int64]) -> list[str]:
     """Which part brought each item."""
-    num_known = len(stock.retriever.item_ids)
+    num_known = len(stock.columns)
     names = [stock.retriever.name if place < num_known else QUERIED for place in places_N]
     if parts_PR is not None and isinstance(stock.retriever, FusedRetriever):
         known = [number for number, place in enumerate(places_N) if place < num_known]

@@ -96,7 +96,9 @@ def test_start_once_records_swap_and_gate(tmp_path: Path):
 
 
 def test_start_once_killed_caller_blocks_until_its_run_is_gone_too(tmp_path: Path):
-    arguments = [sys.executable, "-c", START, str(tmp_path), "import time; time.sleep(600)", "-"]
+    # A program that a shell starts in the background is told to ignore SIGINT, and its children after it.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    arguments = [sys.executable, "-c", listening + START, str(tmp_path), "import time; time.sleep(600)", "-"]
     killed = subprocess.Popen(arguments)
     path = tmp_path / "causes" / "drift-1.json"
     wait_until(lambda: path.exists() and len(read_claim(path).processes) == 2)
@@ -112,7 +114,9 @@ def test_start_once_killed_caller_blocks_until_its_run_is_gone_too(tmp_path: Pat
 
 
 def test_start_once_interrupted_run_is_stopped_and_may_be_taken_over(tmp_path: Path):
-    arguments = [sys.executable, "-c", START, str(tmp_path), "import time; time.sleep(600)", "-"]
+    # A program that a shell starts in the background is told to ignore SIGINT, and its children after it.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    arguments = [sys.executable, "-c", listening + START, str(tmp_path), "import time; time.sleep(600)", "-"]
     caller = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     path = tmp_path / "causes" / "drift-1.json"
     wait_until(lambda: path.exists() and len(read_claim(path).processes) == 2)

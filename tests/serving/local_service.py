@@ -6,18 +6,16 @@ from functools import partial
 
 from serving_world import START, TITLES, WordOverlap
 
-from raconteur.artifacts import Registry
 from raconteur.config.schema import Config
 from raconteur.errors import ServingError
 from raconteur.features.rules import Rules
 from raconteur.features.state import UserState, advance
 from raconteur.pseudonym import pseudonym_key
 from raconteur.types import Event, Narrative
-from serving.follow import Follower
+from serving.path.beside import Retrieval, Source
 from serving.path.engine import Engine
 from serving.path.refresh import Refresh
 from serving.path.service import Service
-from serving.path.stock import load_stock
 from serving.records.metrics import Metrics
 from serving.records.prediction_log import EVENTS, PREDICTIONS, open_log
 
@@ -84,10 +82,7 @@ def open_local(workdir, **serve):
     """Service, store, student and Reasoner; the world's version must stand in workdir/models."""
     config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve})
     store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0, name="reasoner")
-    stock = Follower(
-        Registry(workdir / "models"),
-        lambda version: load_stock(version, workdir / "features", min_margin=config.serve.route_margin),
-    )
+    source = Source(workdir / "models", workdir / "features", config.serve.route_margin)
     metrics = Metrics()
     refresh = Refresh(store, None, after=0, count=metrics.count_refresh)
     service = Service(
@@ -95,13 +90,13 @@ def open_local(workdir, **serve):
         engine=Engine(
             config,
             features=store,
-            stock=stock,
+            stock=source.open(),
             student=student,
             reasoner=reasoner,
             metrics=metrics,
             refresh=refresh,
+            retrieval=Retrieval(),
         ),
-        refresh=refresh,
         pseudonym_key=pseudonym_key(workdir),
         predictions=open_log(
             workdir / "predictions", PREDICTIONS, config.serve, count=partial(metrics.count_rows, "predictions")

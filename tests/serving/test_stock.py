@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 from serving_world import write_version
@@ -5,6 +7,7 @@ from serving_world import write_version
 from raconteur.errors import ArtifactError
 from raconteur.features.names import ITEM_TABLE
 from raconteur.guard.rules import Wanted
+from raconteur.retrieve.ease import Ease
 from serving.path.stock import Quest, Wish, load_stock, popular, retrieve
 
 ANYTHING = Wish(Wanted())
@@ -22,7 +25,7 @@ def stock(version, tmp_path):
 
 
 def ask(stock, taken, *, count, seen=(), wish=ANYTHING):
-    return retrieve(Quest(stock, taken, seen, wish, count))
+    return retrieve(stock, Quest(taken, seen, wish, count))
 
 
 def ids(candidates):
@@ -89,3 +92,12 @@ def test_retrieve_item_that_only_the_catalogue_knows_is_found_by_its_text(versio
     assert "i6" not in ids(ask(loaded, ["i1"], count=9).candidates)
     found = ask(loaded, ["i1"], wish=Wish(Wanted(), query="opera"), count=2).candidates
     assert [(one.item_id, one.source) for one in found] == [("i6", "query"), ("i1", "popularity")]
+
+
+def test_retrieve_tells_which_items_of_the_history_carried_what_it_found(stock):
+    model = Ease.fit([["i1", "i2"], ["i1", "i2"], ["i3", "i1"]], ["i1", "i2", "i3"], regularisation=1.0)
+    part = replace(stock, retriever=model, columns={"i1": 0, "i2": 1, "i3": 2})
+    found = retrieve(part, Quest(("i4", "i1"), ("i1", "i4"), ANYTHING, 2))  # the model does not know i4
+    assert ids(found.candidates)[0] == "i2"
+    scores = dict(zip(model.item_ids, model.score([["i1"]])[0], strict=True))
+    assert found.carried["i2"] == {"i1": pytest.approx(scores["i2"])}

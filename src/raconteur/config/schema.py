@@ -190,6 +190,16 @@ class BackendConfig(Settings):
     model: str | None = None  # name on the server; None: student or reasoner
 
 
+class WriterConfig(Settings):
+    """Who writes narratives again. Addresses may also come from the environment, as those of rankers."""
+
+    # `kserve`: our model server, which holds the champion's Verbalizer beside its Reasoner. `openai`: a server of the
+    # OpenAI API with that Verbalizer as `raconteur export --to vllm` writes it.
+    kind: Literal["kserve", "openai"] = "kserve"
+    url: str | None = None  # None: the Reasoner's server if it is of this kind, else nobody writes
+    model: str = "verbalizer"  # name on the server
+
+
 class ServeConfig(Settings):
     host: str = "127.0.0.1"
     public: bool = False  # must be set to listen on another address than loopback; then keys are required
@@ -200,15 +210,17 @@ class ServeConfig(Settings):
     evidently_port: int = 8804
     student: BackendConfig = BackendConfig(kind="local")
     reasoner: BackendConfig = BackendConfig(kind="kserve")
+    verbalizer: WriterConfig = WriterConfig()
     num_retrieved: PositiveInt = 20  # candidates that are ranked
     max_k: PositiveInt = 50
+    retrieval_process: bool = True  # a second process retrieves while several requests are in work; of use with 2 cores
     route_margin: float = 0.01  # student's top-two probability gap under which the Reasoner is asked
     timeout_ms: float = 1500.0  # of a call to a model server, also where the request has a larger budget
     features_timeout_ms: float = 300.0  # of a read of the online store; then the last known state stands in
     max_waiting: PositiveInt = 64  # requests in the recommender; one more is answered 429 with Retry-After
     breaker_failures: PositiveInt = 5  # failures in a row after which a part is not asked ...
     breaker_seconds: float = 5.0  # ... for this long; then one request tries it
-    cache_entries: int = Field(10_000, ge=0)  # answers, Reasoner scores: of each at most; 0: no caches
+    cache_entries: int = Field(10_000, ge=0)  # answers, Reasoner scores, encodings: of each at most; 0: none
     cache_seconds: float = 60.0  # an entry is at most this old
     refresh_after: int = Field(4, ge=0)  # events newer than a narrative that have it written again; 0: never
     log_rows: PositiveInt = 256  # predictions a Parquet file
