@@ -106,6 +106,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",  # no other load balancer has to notice
+        "RAY_worker_niceness": "0",  # Ray's 15 lets whatever else runs on the machine go before an answer
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DISABLE_WORKER_LOG_PREFIX": "1",  # a line of a replica stays JSON
         "RAY_DEDUP_LOGS": "0",

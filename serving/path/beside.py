@@ -60,7 +60,7 @@ class Retrieval:
     def __init__(self, source: Source | None = None) -> None:
         self._source = source
         self._asked: deque[asyncio.Future[Found | None]] = deque()  # oldest first; answers come in this order
-        self._answered_at = 0.0
+        self._moved_at = 0.0  # when the oldest of them became the oldest, on the clock of `time.monotonic`
         self._writer: asyncio.StreamWriter | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -90,9 +90,12 @@ class Retrieval:
         writer = self._writer
         if writer is None:
             return None
-        if len(self._asked) >= MAX_ASKED:
-            if time.monotonic() - self._answered_at > HANG_S:
+        if not self._asked:
+            self._moved_at = time.monotonic()
+        elif len(self._asked) >= MAX_ASKED:
+            if time.monotonic() - self._moved_at > HANG_S:
                 logger.error("the second retrieval process hangs")
+                self._writer = None
                 writer.close()
             return None
         answer: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
@@ -124,10 +127,10 @@ class Retrieval:
         try:
             writer.write(_framed(source))
             await _read(reader)  # its first word: everything is loaded
-            self._writer, self._answered_at = writer, time.monotonic()
+            self._writer = writer
             while True:
                 found = await _read(reader)
-                self._answered_at = time.monotonic()
+                self._moved_at = time.monotonic()
                 answer = self._asked.popleft()
                 if not answer.done():  # else nobody waits any more
                     answer.set_result(found)

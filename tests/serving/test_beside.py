@@ -127,6 +127,19 @@ def test_hanging_second_process_is_replaced(source, monkeypatch):
     assert found == [here] * 21
 
 
+def test_burst_after_a_pause_is_no_hang(source, monkeypatch):
+    monkeypatch.setattr(beside, "HANG_S", 0.1)
+
+    async def story(retrieval, stock):
+        before = second_process()
+        await retrieval.find(stock, QUEST, alone=False)
+        await asyncio.sleep(0.3)
+        await asyncio.gather(*(retrieval.find(stock, QUEST, alone=False) for _ in range(20)))
+        return retrieval.ready and second_process() == before
+
+    assert told(source, story)
+
+
 def test_second_process_ends_with_the_one_that_asks(source, tmp_path):
     program = """
 import asyncio, pickle, sys
