@@ -20,7 +20,7 @@ from torch import Tensor
 from raconteur import columns as c
 from raconteur.artifacts import new_folder
 from raconteur.config.load import fingerprint
-from raconteur.config.schema import Config
+from raconteur.config.schema import Config, StudentConfig
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.prompts import Prompts
 from raconteur.train.lessons import LESSONS
@@ -42,7 +42,7 @@ class Lessons:
 def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
     """Writes the student's folder (torch); returns its last losses and agreement with the teacher while training."""
     teacher = ChoiceReasoner.load(reasoner)
-    read = _encoded(pl.read_parquet(lessons / LESSONS), teacher.prompts)
+    read = read_lessons(lessons, teacher.prompts)
     torch.manual_seed(config.seed)
     model = _student(teacher.model, config)
     settings = config.student
@@ -50,13 +50,7 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows_B = rng.integers(len(read.texts), size=settings.batch_size)
         truth_B, taught_BN = read.truth_R[rows_B], read.taught_RN[rows_B]
-        scores_BN = model(*_layout(read, teacher.prompts, rows_B))
-        soft_B = softened_divergence(scores_BN, taught_BN, settings.temperature)
-        hard_B = F.cross_entropy(scores_BN.float(), truth_B, ignore_index=-1, reduction="none")
-        agreement = (scores_BN.argmax(1) == taught_BN.argmax(1)).float().mean().item()
-        loss = gated_loss(soft_B, hard_B, truth_B, taught_BN.argmax(1), settings.hard_weight)
-        figures = {"soft": soft_B.mean().item(), "hard": hard_B.sum().item() / max(1, int((truth_B >= 0).sum()))}
-        return loss, {**figures, "agreement": agreement}
+        return taught_loss(model(*_layout(read, teacher.prompts, rows_B)), truth_B, taught_BN, settings)
 
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "student", "seed")
     curves = fit(
@@ -75,6 +69,23 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
     return {name: curves[name][-1] for name in ("soft", "hard", "agreement")}
 
 
+def taught_loss(
+    scores_BN: Tensor, truth_B: Tensor, taught_BN: Tensor, settings: StudentConfig
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch of lessons, and its figures: both halves of it, and how often both choose the same.
+
+    Args:
+        truth_B: the true item's place, or -1 where it is not on the list.
+        taught_BN: the teacher's scores.
+    """
+    soft_B = softened_divergence(scores_BN, taught_BN, settings.temperature)
+    hard_B = F.cross_entropy(scores_BN.float(), truth_B, ignore_index=-1, reduction="none")
+    agreement = (scores_BN.argmax(1) == taught_BN.argmax(1)).float().mean().item()
+    loss = gated_loss(soft_B, hard_B, truth_B, taught_BN.argmax(1), settings.hard_weight)
+    figures = {"soft": soft_B.mean().item(), "hard": hard_B.sum().item() / max(1, int((truth_B >= 0).sum()))}
+    return loss, {**figures, "agreement": agreement}
+
+
 def gated_loss(soft_B: Tensor, hard_B: Tensor, truth_B: Tensor, chosen_B: Tensor, hard_weight: float) -> Tensor:
     """Mean loss of lists; with `hard_weight` 1 the teacher is not heard at all.
 
@@ -88,7 +99,8 @@ def gated_loss(soft_B: Tensor, hard_B: Tensor, truth_B: Tensor, chosen_B: Tensor
     return torch.where(wrong_B, hard_B, (1 - hard_weight) * soft_B + hard_weight * hard_B).mean()
 
 
-def _encoded(table: pl.DataFrame, prompts: Prompts) -> Lessons:
+def read_lessons(folder: Path, prompts: Prompts) -> Lessons:
+    table = pl.read_parquet(folder / LESSONS)
     candidates = table[c.CANDIDATES].to_list()
     distinct = sorted({item_id for row in candidates for item_id in row})
     return Lessons(
@@ -118,10 +130,15 @@ def _student(teacher: ChoiceModel, config: Config) -> ChoiceModel:
         inputs=teacher.inputs,
         head=teacher.head,
     )
-    _, _, directions_WW = torch.linalg.svd(table_TW, full_matrices=False)
     with torch.no_grad():
-        projected = table_TW @ directions_WW[: settings.width].T
+        projected = principal(table_TW, settings.width)
         student.body.embed_tokens.weight.zero_()[:, : projected.shape[1]] = projected
         if teacher.head == "pointer":
             student.prior.weight.copy_(teacher.prior.weight)
     return student
+
+
+def principal(table_TW: Tensor, width: int) -> Tensor:
+    """Rows in the directions in which the table is largest [T, width], or fewer where it has no more."""
+    _, _, directions_WW = torch.linalg.svd(table_TW, full_matrices=False)
+    return table_TW @ directions_WW[:width].T

@@ -3,9 +3,12 @@
     tune-X ─► lessons-X ─┬─► student-X ─► student-X-built ─┐
                          ├─► twin-X ────► twin-X-built ────┼─► requests-X, twin-requests-X ─► router-X
                          └─► middle-X ──► middle-X-built ──┘
-    sequential ─► retrieval ───────────────────────────────┘
+    sequential ─► retrieval ─┬─────────────────────────────┘
+                             └─► evidence-X ─┬─► light-X ────────┬─► light-answers-X
+                                             └─► light-twin-X ───┘
 
-The twin sees the same lessons in the same order and hears no teacher; the middle one is larger, and taught.
+A twin sees the same lessons in the same order and hears no teacher; the middle one is larger, and taught; the light
+ones read vectors and what retrieval says of the lessons (evidence-X), and are asked with the texts of the test users.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +27,8 @@ from raconteur.types import Verbalizer
 
 UNTAUGHT = {"hard_weight": 1.0}
 MIDDLE = {"num_layers": 2, "width": 96, "num_heads": 4}
+LIGHT, LIGHT_TWIN = "light", "light-twin"
+LEARNING = {"num_steps", "batch_size", "learning_rate", "temperature", "hard_weight"}  # what a light ranker shares
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,34 @@ class Students:
         return self._requests("twin-requests", self._built("twin", UNTAUGHT), None)
 
     @cached_property
+    def evidence(self) -> Stage:
+        needs = (self.models.data, self.retrieval, self.models.sequential, self.lessons)
+
+        def run(out: Path, _checkpoints: Path) -> object:
+            from raconteur.train.evidence import write_evidence
+
+            data, retriever, sequential, lessons = (need.folder for need in needs)
+            return write_evidence(self._config, data, retriever, sequential, lessons, out)
+
+        return self.models.stage(f"evidence-{self.verbalizer}", {}, needs, run)
+
+    @cached_property
+    def light_answers(self) -> Stage:
+        """What the light ranker and its twin answer."""
+        models = self.models
+        lights = {LIGHT: self._light(LIGHT, {}), LIGHT_TWIN: self._light(LIGHT_TWIN, UNTAUGHT)}
+        needs = (models.data, self.retrieval, models.sequential, self.teacher, models.texts(self.verbalizer))
+
+        def run(out: Path, _checkpoints: Path) -> object:
+            from raconteur.train.ablate.students_light import write_answers
+
+            folders = {name: trained.folder for name, trained in lights.items()}
+            data, retriever, sequential, teacher, texts = (need.folder for need in needs)
+            return write_answers(self._config, data, retriever, sequential, teacher, texts, folders, out)
+
+        return models.stage(f"light-answers-{self.verbalizer}", {}, (*needs, *lights.values()), run)
+
+    @cached_property
     def router(self) -> Stage:
         def run(out: Path, _checkpoints: Path) -> object:
             from raconteur.train.calibrate import calibrate
@@ -88,7 +121,7 @@ class Students:
     @property
     def ends(self) -> tuple[Stage, ...]:
         """What a page is made from."""
-        return self.requests, self.twin_requests, self.router
+        return self.requests, self.twin_requests, self.light_answers, self.router
 
     def _built(self, name: str, changed: Mapping[str, float]) -> Stage:
         """A student as it is served."""
@@ -115,6 +148,20 @@ class Students:
         return self.models.stage(
             f"{name}-{self.verbalizer}", {"student": settings.model_dump()}, (self.teacher, self.lessons), run
         )
+
+    def _light(self, name: str, changed: Mapping[str, float]) -> Stage:
+        settings = self._config.student.model_copy(update=changed)
+        config = self._config.model_copy(update={"student": settings})
+        needs = (self.lessons, self.evidence, self.teacher)
+
+        def run(out: Path, checkpoints: Path) -> object:
+            from raconteur.train.light import train_light
+
+            lessons, evidence, teacher = (need.folder for need in needs)
+            return train_light(config, lessons, evidence, teacher, out, checkpoints)
+
+        learning = {"student": settings.model_dump(include=LEARNING)}
+        return self.models.stage(f"{name}-{self.verbalizer}", learning, needs, run)
 
     def _requests(self, name: str, built: Stage, middle: Stage | None) -> Stage:
         needs = (self.models.data, self.retrieval, self.teacher, built, *([middle] if middle else []))

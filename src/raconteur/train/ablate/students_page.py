@@ -22,7 +22,8 @@ from raconteur.evaluate.metrics import hit_at
 from raconteur.evaluate.routing import KINDS, MIDDLE, REASONER, REQUESTS, SPLITS, STUDENT, Cost, Requests, read_requests
 from raconteur.train.ablate.machine import machine
 from raconteur.train.ablate.stages import bring
-from raconteur.train.ablate.students import Students
+from raconteur.train.ablate.students import LIGHT, LIGHT_TWIN, Students
+from raconteur.train.ablate.students_light import RETRIEVAL, read_answers
 from raconteur.train.calibrate import calibrate, draw
 from raconteur.train.examples import training_log
 from raconteur.types import FloatArray
@@ -35,12 +36,17 @@ TITLES = {
     STUDENT: "student",
     TWIN: "twin, not taught",
     MIDDLE: "middle student",
+    LIGHT: "light ranker",
+    LIGHT_TWIN: "light ranker, not taught",
     RETRIEVER: "retriever alone",
 }
 EXPLAINED = """\
 The student reads what the Reasoner reads and learned from its distributions over candidates; its twin is trained on the
-same lists for as many steps, on the true items alone; the middle one is a larger student. Milliseconds are CPU time of
-one request at a time, in one process and thread. Test users; intervals are 95 %, by a paired bootstrap over users.
+same lists for as many steps, on the true items alone; the middle one is a larger student. The light ranker learned from
+the same lessons and runs no language model: it reads vectors, and what the parts of the retriever say of a candidate.
+Milliseconds are CPU time of one request at a time, in one process and thread, and shares are of the Reasoner's in the
+same process; those of the light ranker begin where retrieval ends. Test users; intervals are 95 %, by a paired
+bootstrap over users.
 """
 
 
@@ -51,6 +57,7 @@ class Answered:
     requests: Requests
     scores: Mapping[str, FloatArray]
     costs: Mapping[str, Cost]
+    teacher_ms: Mapping[str, float]  # of the Reasoner in the process that timed the model
     seed: int
 
     def ndcg(self, model: str) -> FloatArray:
@@ -127,22 +134,37 @@ def answered(students: Students, lists: str) -> Answered:
     if requests.middle_BN is not None:
         scores[MIDDLE] = requests.middle_BN
     costs = {**requests.costs, TWIN: twin.costs[STUDENT]}
-    return Answered(requests, scores, costs, students.models.seed)
+    teacher_ms = dict.fromkeys(requests.costs, requests.costs[REASONER].ms)
+    teacher_ms[TWIN] = twin.costs[REASONER].ms
+    if lists == KINDS[0]:  # the light rankers were asked these alone
+        answers = read_answers(students.light_answers.folder, requests.user_ids_B)
+        scores |= {
+            name: _widened(scores_BN, requests.student_BN.shape[1]) for name, scores_BN in answers.scores.items()
+        }
+        costs |= {name: answers.costs[name] for name in (*answers.scores, RETRIEVAL)}
+        teacher_ms |= dict.fromkeys(answers.scores, answers.costs[REASONER].ms)
+    return Answered(requests, scores, costs, teacher_ms, students.models.seed)
+
+
+def _widened(scores_BN: FloatArray, width: int) -> FloatArray:
+    """Filled with NaN, as lists are that are shorter than the longest of all requests."""
+    return np.pad(scores_BN, ((0, 0), (0, width - scores_BN.shape[1])), constant_values=np.nan)
 
 
 def choice_table(drawn: Answered) -> str:
     """Every model's NDCG@10 and Recall@1, its share of the Reasoner's, and its cost; the differences below."""
-    teacher_ms = drawn.costs[REASONER].ms
     rows = []
-    for model in (REASONER, MIDDLE, STUDENT, TWIN):
+    for model in (REASONER, MIDDLE, STUDENT, TWIN, LIGHT, LIGHT_TWIN):
         if model in drawn.scores:
             share = relative_interval(drawn.ndcg(model), drawn.ndcg(REASONER), seed=drawn.seed)
             cost = drawn.costs[model]
             cells = [_mean(drawn.ndcg(model), drawn.seed), _mean(drawn.recall(model), drawn.seed)]
-            cells += [_percent(share), f"{cost.ms:.2f}", f"{cost.ms / teacher_ms:.1%}", f"{cost.tokens:.0f}"]
-            rows.append([TITLES[model], *cells])
+            cells += [_percent(share), f"{cost.ms:.2f}", f"{cost.ms / drawn.teacher_ms[model]:.1%}"]
+            rows.append([TITLES[model], *cells, f"{cost.tokens:.0f}"])
     head = ["model", "NDCG@10", "Recall@1", "NDCG of the Reasoner's", "ms", "of the Reasoner's", "tokens"]
-    return "\n\n".join([_table(head, rows), _differences(drawn, ((STUDENT, TWIN), (STUDENT, REASONER)))])
+    compared = ((STUDENT, TWIN), (STUDENT, REASONER), (LIGHT, LIGHT_TWIN), (LIGHT, REASONER))
+    retrieval = f"Retrieval, with the sequential state: {drawn.costs[RETRIEVAL].ms:.2f} ms a request."
+    return "\n\n".join([_table(head, rows), retrieval, _differences(drawn, compared)])
 
 
 def stages_table(served: Answered, candidates: Sequence[Sequence[str]], dataset: Dataset) -> str:

@@ -27,7 +27,9 @@ def test_students_page_shows_teacher_student_twin_and_two_stages(ablation):
     assert "tiny/0/clean  requests-clean: to do" in describe(chosen)
     page = write_page(chosen, found.workdir, command="raconteur students").read_text()
     assert "to do" not in describe(chosen)
-    for text in ("Reasoner (teacher)", "| student |", "twin, not taught", "retriever alone", "HR@10"):
+    for text in ("Reasoner (teacher)", "| student |", "| twin, not taught |", "retriever alone", "HR@10"):
+        assert text in page
+    for text in ("| light ranker |", "| light ranker, not taught |", "light ranker − light ranker, not taught"):
         assert text in page
     (students,) = chosen
     requests = read_requests(students.requests.folder)
