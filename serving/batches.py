@@ -1,19 +1,22 @@
 """Questions to one computing thread: those that arrive while it works go together in its next call.
 
-A lone question is computed at once; batches grow with the load, and nobody waits for company.
+A lone question is computed at once, and in the event loop itself where the part is quick: the way to the thread and
+back takes a millisecond. Batches grow with the load, and nobody waits for company.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from raconteur.errors import ServingError
+from serving.one_thread import OneThread
 
-MAX_WAITING = 64  # questions that wait; one more is refused at once
+MAX_WAITING = 64  # questions that wait or are worked on; one more is refused at once
 MAX_BATCH = 16  # of one call: more would make those behind it wait longer and save little
+QUICK_S = 0.003  # a part is quick if its last call took no longer; so much the event loop can spare
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -43,52 +46,68 @@ class Batches(Generic[Question, Answer]):
         self._name = name
         self._call = call
         self._key = key
-        self._computing = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._thread = OneThread(name, max_waiting=MAX_WAITING)
         self._waiting: list[_Asked[Question, Answer]] = []  # oldest first
         self._calls: asyncio.Task[None] | None = None
-        self._closed = False
+        self._last_s = math.inf  # how long the last call took
 
     async def ask(self, question: Question, *, timeout_s: float) -> Answer:
         """
         Raises:
             ServingError: too many wait, no answer in time, or the call failed.
         """
-        if self._closed:
-            raise ServingError(f"{self._name} is closed")
-        if len(self._waiting) >= MAX_WAITING:
-            raise ServingError(f"{self._name} is busy: {len(self._waiting)} requests are waiting; try again")
-        asked: _Asked[Question, Answer] = _Asked(question, asyncio.get_running_loop().create_future())
-        self._waiting.append(asked)
-        if self._calls is None or self._calls.done():
-            self._calls = asyncio.create_task(self._work())
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await asked.answer
-        except TimeoutError:
-            raise ServingError(f"{self._name} gave no answer within {timeout_s * 1000:g} ms") from None
-        finally:
-            if asked in self._waiting:  # timed out or cancelled before its turn
-                self._waiting.remove(asked)
+        with self._thread.place():
+            # One whose asker gave up may still be computed, though nobody waits.
+            idle = self._thread.num_waiting == 1 and (self._calls is None or self._calls.done())
+            if idle and self._last_s <= QUICK_S:
+                return self._at_once(question)
+            asked: _Asked[Question, Answer] = _Asked(question, asyncio.get_running_loop().create_future())
+            self._waiting.append(asked)
+            if self._calls is None or self._calls.done():
+                self._calls = asyncio.create_task(self._work())
+            try:
+                async with asyncio.timeout(timeout_s):
+                    return await asked.answer
+            except TimeoutError:
+                raise ServingError(f"{self._name} gave no answer within {timeout_s * 1000:g} ms") from None
+            finally:
+                if asked in self._waiting:  # timed out or cancelled before its turn
+                    self._waiting.remove(asked)
 
     def close(self) -> None:
-        self._closed = True
-        self._computing.shutdown(wait=False)
+        self._thread.close()
         self._fail(self._waiting, f"{self._name} is closed")
+        self._waiting = []
 
     async def _work(self) -> None:
         """Calls until nobody waits."""
-        while self._waiting and not self._closed:
+        while self._waiting:
             batch = self._next_batch()
             questions = [asked.question for asked in batch]
             try:
-                answers = await asyncio.get_running_loop().run_in_executor(
-                    self._computing, copy_context().run, self._call, questions
-                )
+                answers = await self._thread.compute(self._timed, questions)
                 for asked, answer in zip(batch, answers, strict=True):
                     if not asked.answer.done():  # else nobody waits any more
                         asked.answer.set_result(answer)
             except Exception as error:  # a model fails in the ways of its runtime
-                self._fail(batch, f"{self._name} failed: {type(error).__name__}: {str(error)[:200]}")
+                self._fail(batch, self._failure(error))
+
+    def _at_once(self, question: Question) -> Answer:
+        try:
+            (answer,) = self._timed([question])
+        except Exception as error:  # as in `_work`
+            raise ServingError(self._failure(error)) from error
+        return answer
+
+    def _timed(self, questions: list[Question]) -> Sequence[Answer]:
+        began = time.perf_counter()
+        try:
+            return self._call(questions)
+        finally:
+            self._last_s = time.perf_counter() - began
+
+    def _failure(self, error: Exception) -> str:
+        return f"{self._name} failed: {type(error).__name__}: {str(error)[:200]}"
 
     def _next_batch(self) -> list[_Asked[Question, Answer]]:
         """The oldest, and those that can go with it."""

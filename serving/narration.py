@@ -6,6 +6,7 @@ oldest event first, its fields those of `types.Event`. Whose it is does not trav
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -13,12 +14,16 @@ from kserve import InferInput, InferRequest, InferResponse
 from kserve.errors import InvalidInput
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from raconteur.artifacts import content_version, read_manifest
 from raconteur.types import Event, History
 from serving.protocol import MAX_ID_CHARS, read_strings, respond
 
 MAX_HISTORIES = 16  # of one request
 MAX_EVENTS = 100  # of one history; the newest ones are what a Verbalizer is shown
 MAX_HISTORY_CHARS = 200_000  # of its JSON
+
+VERBALIZER = "verbalizer"  # its folder within a version, and its name on our server
+WEIGHTS = "model.safetensors"
 
 INPUTS = [{"name": "history", "datatype": "BYTES", "shape": [-1]}]
 OUTPUTS = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
@@ -50,6 +55,18 @@ class HistoryJson(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     events: list[EventJson] = Field(max_length=MAX_EVENTS)
+
+
+def author_of(version: Path) -> Author:
+    """
+    Args:
+        version: a verified version folder that holds a Verbalizer.
+    """
+    folder = version / VERBALIZER
+    # As the narrate step names it, so that its texts and ours are told apart only where another Verbalizer wrote them.
+    files = read_manifest(folder)["files"]
+    named = files[WEIGHTS][:12] if WEIGHTS in files else content_version(folder)
+    return Author(version.name, named, str(read_manifest(version).get("catalogue_version", "unknown")))
 
 
 def narration_request(histories: Sequence[History], *, model: str) -> InferRequest:

@@ -5,6 +5,7 @@ Arguments are parsed before kserve is imported, because kserve reads `sys.argv` 
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from serving.records.json_log import configure_json_logs
 
 if TYPE_CHECKING:
     from serving.models.verbalizer import VerbalizerModel
+    from serving.records.metrics import ModelMetrics
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -47,7 +49,7 @@ def main() -> int:
             port=options.port,
             grpc_port=options.grpc_port,
             # Both need torch, and a narrative is written so seldom that it needs no process of its own.
-            beside=_beside(options),
+            beside=partial(_beside, options),
         )
     except RaconteurError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -55,13 +57,13 @@ def main() -> int:
     return 0
 
 
-def _beside(options: argparse.Namespace) -> "list[VerbalizerModel]":
+def _beside(options: argparse.Namespace, metrics: "ModelMetrics") -> "list[VerbalizerModel]":
     """The Verbalizer beside the Reasoner, if the champion has one."""
     if options.kind != "reasoner" or not (Registry(options.models).champion_folder() / "verbalizer").is_dir():
         return []
     from serving.models.verbalizer import open_verbalizer  # loads torch, which the student's server does without
 
-    return [open_verbalizer(options.models)]
+    return [open_verbalizer(options.models, metrics)]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 from feast import FeatureStore
 
-from components.features.pushed import with_pushed_events
+from components.features.pushed import with_pushed_events, without_outdated
 from components.features.store import open_store
 from components.features.tables import read_table, write_table
 from raconteur.columns import ITEM_ID, USER_ID
@@ -40,6 +40,8 @@ def _materialize_view(feast: FeatureStore, store: Path, view: str, everything: b
     fresh = rows.join(hashes.join(written, on=[key, HASH], how="anti"), on=key, how="semi")
     if view == f.USER_TABLE:
         fresh = with_pushed_events(feast, fresh, store)
+    elif view == f.NARRATIVE_TABLE:
+        fresh = without_outdated(feast, fresh)
     for chunk in fresh.iter_slices(CHUNK_ROWS):
         feast.write_to_online_store(view, chunk.to_pandas())
     (store / "materialized").mkdir(exist_ok=True)

@@ -41,6 +41,8 @@ def publish_tables(built: Path, store: Path, *, online: Online = "sqlite") -> di
 def publish_narratives(narrated: Path, store: Path) -> dict[str, float]:
     """Adds the texts in `narrated/narratives.parquet` to the store, offline and online.
 
+    A text that the serving path had written of later events since then stays online.
+
     Raises:
         DataError: the table is missing or unreadable.
     """

@@ -5,6 +5,7 @@ clients of servers that it does not ask.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -13,19 +14,24 @@ from raconteur.config.schema import BackendConfig, Config, ServeConfig
 from raconteur.errors import ConfigError
 from serving.backends.contract import Ranker
 from serving.backends.verbalizer import KServeVerbalizer, VerbalizerClient
+from serving.narration import VERBALIZER
 from serving.ports import LOOPBACK, grpc_port
 
 STUDENT_URL = "RACONTEUR_STUDENT_URL"  # environment: addresses of the servers where they are not on this machine
 REASONER_URL = "RACONTEUR_REASONER_URL"
-OPENAI_KEY = "RACONTEUR_OPENAI_KEY"  # environment: bearer token of a server of the OpenAI API
-
 VERBALIZER_URL = "RACONTEUR_VERBALIZER_URL"
+OPENAI_KEY = "RACONTEUR_OPENAI_KEY"  # environment: bearer token of a server of the OpenAI API
 
 Name = Literal["student", "reasoner"]
 
 
-def ranker_of(name: Name, backend: BackendConfig, config: Config) -> Ranker:
+def ranker_of(
+    name: Name, backend: BackendConfig, config: Config, *, count: Callable[[str], None] = lambda _: None
+) -> Ranker:
     """
+    Args:
+        count: told what becomes of each text of a local ranker in its cache of encodings.
+
     Raises:
         ConfigError: an address or key that cannot be one.
         ArtifactError: no usable champion.
@@ -34,7 +40,7 @@ def ranker_of(name: Name, backend: BackendConfig, config: Config) -> Ranker:
     if backend.kind == "local":
         from serving.backends.local import open_local
 
-        return open_local(name, models)
+        return open_local(name, models, max_texts=config.serve.cache_entries, count=count)
     url = backend.url or os.environ.get(STUDENT_URL if name == "student" else REASONER_URL)
     if backend.kind == "triton":
         return _triton(name, url or _own_grpc(name, config.serve), models, model)
@@ -48,16 +54,26 @@ def ranker_of(name: Name, backend: BackendConfig, config: Config) -> Ranker:
     return open_openai(name, url, models, model=model, key=_key())
 
 
-def verbalizer_of(serve: ServeConfig) -> VerbalizerClient | None:
-    """Who writes narratives again: by default the KServe server of the Reasoner, which holds both; None: nobody.
+def verbalizer_of(serve: ServeConfig, models: Path) -> VerbalizerClient | None:
+    """Who writes narratives again; None: nobody.
 
     Raises:
-        ConfigError: an address that cannot be one.
+        ConfigError: an address or key that cannot be one, or none for a server of the OpenAI API.
+        ArtifactError: the champion's Verbalizer cannot be asked over the OpenAI API.
     """
-    url = os.environ.get(VERBALIZER_URL)
-    if url is None and serve.reasoner.kind == "kserve":
+    wanted = serve.verbalizer
+    url = wanted.url or os.environ.get(VERBALIZER_URL)
+    if url is None and serve.reasoner.kind == wanted.kind:
         url = serve.reasoner.url or os.environ.get(REASONER_URL) or f"http://{LOOPBACK}:{serve.reasoner_port}"
-    return None if url is None else KServeVerbalizer(_web_address("verbalizer", url))
+    if wanted.kind == "kserve":
+        return None if url is None else KServeVerbalizer(_web_address(VERBALIZER, url), model=wanted.model)
+    if url is None:
+        raise ConfigError(
+            f"serve.verbalizer.kind = 'openai' needs an address: set serve.verbalizer.url or {VERBALIZER_URL}"
+        )
+    from serving.backends.openai_verbalizer import open_openai_verbalizer
+
+    return open_openai_verbalizer(_web_address(VERBALIZER, url), models, model=wanted.model, key=_key())
 
 
 def _triton(name: Name, url: str, models: Path, model: str) -> Ranker:

@@ -47,16 +47,6 @@ def checked_scores(scores: npt.ArrayLike, unknown_N: npt.NDArray[np.bool_], *, n
     return scores_N
 
 
-def checked_version(version: str, *, name: str) -> str:
-    """
-    Raises:
-        ServingError: the answer does not say which model made it.
-    """
-    if not 1 <= len(version) <= MAX_VERSION_CHARS:
-        raise ServingError(f"{name} answered a version of {len(version)} characters; expected 1 to {MAX_VERSION_CHARS}")
-    return version
-
-
 def _valid(text: str) -> str:
     """Half a surrogate pair, which JSON can smuggle in, is no text that a tokenizer or a server takes."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -45,7 +45,7 @@ def load_questions(version: Path) -> Questions:
     Raises:
         ArtifactError: the catalogue cannot be read, or the Reasoner's base is not to be found.
     """
-    titles = _titles(version / "items.parquet")
+    titles = titles_of(version)
     about = version / "reasoner" / ABOUT
     if about.exists():
         return Questions(titles, partial(_as_tokens, _prompts(about, titles)))
@@ -69,11 +69,15 @@ def _prompts(about: Path, titles: Mapping[str, str]) -> LetterPrompts:
         base, history_tokens = str(saved["base"]), int(saved["history_tokens"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{about} holds no readable Reasoner: {error}") from error
-    return LetterPrompts(_tokenizer(base), titles, history_tokens=history_tokens)
+    return LetterPrompts(tokenizer_of(base), titles, history_tokens=history_tokens)
 
 
-def _tokenizer(base: str) -> PreTrainedTokenizerBase:
-    """Of a base whose weights are the server's alone."""
+def tokenizer_of(base: str) -> PreTrainedTokenizerBase:
+    """Of a base whose weights are the server's alone.
+
+    Raises:
+        ArtifactError: there is none.
+    """
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             base, local_files_only=Path(base).is_dir(), padding_side="left"
@@ -87,7 +91,13 @@ def _tokenizer(base: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _titles(path: Path) -> dict[str, str]:
+def titles_of(version: Path) -> dict[str, str]:
+    """Titles of the version's catalogue, by item id.
+
+    Raises:
+        ArtifactError: it cannot be read.
+    """
+    path = version / "items.parquet"
     try:
         items = pl.read_parquet(path, columns=[ITEM_ID, TITLE])
     except (OSError, pl.exceptions.PolarsError) as error:

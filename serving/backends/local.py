@@ -3,7 +3,7 @@
 One thread computes, see `serving.batches`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from raconteur.artifacts import Registry
 from raconteur.columns import ITEM_ID
 from raconteur.errors import ArtifactError
 from raconteur.reason.load import load_reasoner, load_student
+from raconteur.reason.prompts import Prompts
 from raconteur.types import FloatArray, Reasoner
 from serving.backends.checks import checked_scores, readable
 from serving.batches import Batches
@@ -56,17 +57,28 @@ class LocalRanker:
         return [(row_N, current.version) for row_N in scores_BN]
 
 
-def open_local(name: str, models: Path) -> LocalRanker:
+def open_local(
+    name: str, models: Path, *, max_texts: int = 0, count: Callable[[str], None] = lambda _: None
+) -> LocalRanker:
     """
     Args:
         name: `student` or `reasoner`: also its folder within a version.
         models: the registry.
+        max_texts: whose encodings are kept, of each version.
+        count: told what becomes of a text: `hit`, `miss` or `evicted`.
 
     Raises:
         ArtifactError: no usable champion.
     """
-    load = LOADERS[name]
-    follower = Follower(Registry(models), lambda version: tried(load(version / name), version))
+
+    def load(version: Path) -> Reasoner:
+        ranker = tried(LOADERS[name](version / name), version)
+        prompts = getattr(ranker, "prompts", None)
+        if isinstance(prompts, Prompts):  # a language model of another make has a form of its own
+            prompts.keep_texts(max_texts, count)
+        return ranker
+
+    follower = Follower(Registry(models), load)
     follower.start()
     return LocalRanker(name, follower)
 

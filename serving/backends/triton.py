@@ -1,11 +1,13 @@
 """The student's graph on a Triton server, as `raconteur export --to triton` writes it: token ids in, scores out.
 
-Triton has no tokenizer of ours, so texts are encoded here, with the champion's files. V2 over gRPC by kserve's stubs,
+Triton has no tokenizer of ours, so texts are encoded here, with the champion's files. The export's version stands for
+its graph, and an answer of any other than the champion's is refused. V2 over gRPC by kserve's stubs,
 not by tritonclient: both define the protobuf messages `inference.*`, and a process can hold them once only; the bytes
 on the wire are the same.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -14,12 +16,12 @@ import numpy.typing as npt
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from raconteur.artifacts import Registry
-from raconteur.errors import DataError, ServingError
+from raconteur.artifacts import Registry, read_manifest, version_number
+from raconteur.errors import ArtifactError, DataError, ServingError
+from raconteur.reason.onnx import MODEL
 from raconteur.reason.prompts import Layout, Prompts
 from raconteur.types import FloatArray
-from serving.backends.checks import checked_scores, checked_version, readable
-from serving.backends.contract import joint_version
+from serving.backends.checks import checked_scores, readable
 from serving.follow import Follower
 from serving.records.json_log import outgoing_headers
 
@@ -33,6 +35,17 @@ OPTIONS = [
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    Attributes:
+        number: of the graph, as its export has it for a version.
+    """
+
+    prompts: Prompts
+    number: int
+
+
 class TritonRanker:
     """Implements `contract.Ranker`.
 
@@ -43,10 +56,10 @@ class TritonRanker:
         encrypted: whether the server speaks TLS.
     """
 
-    def __init__(self, name: str, target: str, prompts: Follower[Prompts], *, model: str, encrypted: bool) -> None:
+    def __init__(self, name: str, target: str, asked: Follower[Asked], *, model: str, encrypted: bool) -> None:
         self.name = name
         self._target = target
-        self._prompts = prompts
+        self._asked = asked
         self._model = model
         self._encrypted = encrypted
         self._channel: grpc.aio.Channel | None = None  # belongs to the event loop of the first call
@@ -54,20 +67,25 @@ class TritonRanker:
 
     async def score(self, text: str, candidates: Sequence[str], *, timeout_s: float) -> tuple[FloatArray, str]:
         text, ids = readable(text, candidates)
-        champion = self._prompts.current
+        champion = self._asked.current
+        prompts = champion.parts.prompts
         try:
-            layout, unknown_BN = champion.parts.choices([text], [ids])
+            layout, unknown_BN = prompts.choices([text], [ids])
         except DataError as error:
             raise ServingError(f"{self.name} cannot be asked: {error}") from None
-        request = _request(self._model, _padded(layout, champion.parts.history_tokens))
+        request = _request(self._model, _padded(layout, prompts.history_tokens))
         answer = await self._ask(request, timeout_s)
         scores = self._read(answer, num_candidates=len(ids))
-        served = checked_version(answer.model_version, name=self.name)
-        return checked_scores(scores, unknown_BN[0], name=self.name), joint_version(champion.version, served)
+        if answer.model_version != str(champion.parts.number):
+            raise ServingError(
+                f"{self.name} answered with version {answer.model_version[:20]!r} of another export; the champion "
+                f"{champion.version} is {champion.parts.number}: load its export (`raconteur export --to triton`)"
+            )
+        return checked_scores(scores, unknown_BN[0], name=self.name), champion.version
 
     async def close(self) -> None:
         self._closed = True
-        self._prompts.stop()
+        self._asked.stop()
         if self._channel is not None:
             await self._channel.close()
 
@@ -116,11 +134,18 @@ def open_triton(name: str, target: str, models: Path, *, model: str, encrypted: 
         models: the registry.
 
     Raises:
-        ArtifactError: no usable champion.
+        ArtifactError: no usable champion, or one whose student is no graph.
     """
-    prompts = Follower(Registry(models), lambda version: Prompts.load(version / name))
-    prompts.start()
-    return TritonRanker(name, target, prompts, model=model, encrypted=encrypted)
+    asked = Follower(Registry(models), lambda version: _load(version, name))
+    asked.start()
+    return TritonRanker(name, target, asked, model=model, encrypted=encrypted)
+
+
+def _load(version: Path, name: str) -> Asked:
+    checksum = read_manifest(version)["files"].get(f"{name}/{MODEL}")
+    if checksum is None:
+        raise ArtifactError(f"{version / name} holds no {MODEL}; Triton serves students that `quantise` wrote")
+    return Asked(Prompts.load(version / name), version_number(checksum))
 
 
 def _padded(layout: Layout, history_tokens: int) -> Layout:

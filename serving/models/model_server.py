@@ -1,13 +1,11 @@
 """A KServe model server for one ranker: the student or the Reasoner, by the same contract.
 
-KServe brings the protocol, its REST and gRPC transports, health, metadata and metrics; this file adds the model, the
-bounds on what is accepted, and the address: KServe itself would listen on all interfaces.
+KServe brings the protocol, its REST and gRPC transports, health, metadata and metrics; this file adds the model and
+the address: KServe itself would listen on all interfaces.
 """
 
 import asyncio
-import contextvars
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from typing import Any
 from grpc import aio
 from kserve import InferRequest, InferResponse, Model, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING, MAX_GRPC_MESSAGE_LENGTH
-from kserve.errors import InvalidInput, ModelNotReady
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.server import GRPCServer
@@ -26,29 +23,21 @@ from prometheus_client import REGISTRY
 from raconteur.artifacts import Registry
 from raconteur.errors import ServingError
 from raconteur.types import Reasoner
-from serving.follow import Follower
+from serving.follow import Follower, Loaded
+from serving.models.served_model import Answering, ServedModel
 from serving.protocol import INPUTS, OUTPUTS, ranking_response, read_ranking_request
-from serving.records.json_log import REQUEST_ID, request_id_var
-from serving.records.metrics import ModelMetrics, ModelOutcome
-from serving.records.tracing import annotate, server_span, span, start_tracing
+from serving.records.metrics import ModelMetrics
+from serving.records.tracing import annotate, start_tracing
 
-MAX_WAITING = 64  # requests that wait for the model; one more is answered 503 at once
+MAX_WAITING = 64  # requests that wait for the model or use it; one more is answered 503 at once
 GRACE_S = 5
 
 
-class RankingModel(Model):
-    """Scores candidates after reading a text; always with the champion.
-
-    One thread computes, so that health and metrics answer while the model works and versions never mix in a batch.
-    """
+class RankingModel(ServedModel[Reasoner]):
+    """Scores candidates after reading a text; always with the champion."""
 
     def __init__(self, name: str, follower: Follower[Reasoner], metrics: ModelMetrics) -> None:
-        super().__init__(name)
-        self._follower = follower
-        self._metrics = metrics
-        self._computing = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._num_waiting = 0
-        self.ready = True
+        super().__init__(name, follower, metrics, max_waiting=MAX_WAITING)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         return INPUTS
@@ -56,60 +45,17 @@ class RankingModel(Model):
     def get_output_types(self) -> list[dict[str, Any]]:
         return OUTPUTS
 
-    async def predict(self, payload: Any, headers: Mapping[str, str] | None = None) -> InferResponse:
-        """
-        Args:
-            headers: of the REST request, or the metadata of the gRPC call.
-        """
-        if not isinstance(payload, InferRequest):
-            raise InvalidInput(f"{self.name} speaks the V2 protocol only: POST /v2/models/{self.name}/infer")
-        headers = headers or {}
-        request_id_var.set(payload.id or headers.get(REQUEST_ID))
-        with server_span(headers, f"{self.name}.predict"):
-            outcome: ModelOutcome = "failed"
-            try:
-                response = await self._predict(payload)
-                outcome = "answered"
-                return response
-            except (InvalidInput, ModelNotReady):
-                outcome = "refused"
-                raise
-            finally:
-                self._metrics.count_request(outcome)
-
-    async def _predict(self, request: InferRequest) -> InferResponse:
+    def read(self, request: InferRequest) -> Answering[Reasoner]:
         texts, candidates = read_ranking_request(request)
-        annotate(num_texts=len(texts), num_candidates=len(candidates[0]), num_waiting=self._num_waiting)
-        if self._num_waiting >= MAX_WAITING:
-            raise ModelNotReady(self.name, f"{self._num_waiting} requests are waiting; try again")
-        self._count_waiting(1)
-        try:
-            in_context = contextvars.copy_context().run  # request id and span go along into the thread
-            return await asyncio.get_running_loop().run_in_executor(
-                self._computing, in_context, self._score, request, texts, candidates
-            )
-        finally:
-            self._count_waiting(-1)
+        annotate(num_texts=len(texts), num_candidates=len(candidates[0]))
 
-    def _score(self, request: InferRequest, texts: list[str], candidates: list[list[str]]) -> InferResponse:
-        current = self._follower.current
-        ranker = current.parts
-        with span("score", num_texts=len(texts), version=current.version):
-            # Tokens where the ranker counts them; processor time of the process, whose other threads do little else.
-            num_read, started_s, processor_s = _num_read(ranker), time.perf_counter(), time.process_time()
-            scores_BN = ranker.score(texts, candidates)
-            self._metrics.count_call(
-                current.version,
-                num_texts=len(texts),
-                num_tokens=_num_read(ranker) - num_read,
-                spent_s=time.perf_counter() - started_s,
-                processor_ms=(time.process_time() - processor_s) * 1000,
-            )
-        return ranking_response(request, scores_BN, version=current.version)
+        def score(current: Loaded[Reasoner]) -> InferResponse:
+            ranker, version = current.parts, current.version
+            with self.measured("score", model=ranker, version=version, num_texts=len(texts)):
+                scores_BN = ranker.score(texts, candidates)
+            return ranking_response(request, scores_BN, version=version)
 
-    def _count_waiting(self, change: int) -> None:
-        self._num_waiting += change
-        self._metrics.set_waiting(self._num_waiting)
+        return score
 
 
 class BoundServer(ModelServer):
@@ -164,7 +110,7 @@ def serve(
     host: str,
     port: int,
     grpc_port: int,
-    beside: Sequence[Model] = (),
+    beside: Callable[[ModelMetrics], Sequence[Model]] = lambda _: (),
 ) -> None:
     """Serves the champion's model until SIGTERM.
 
@@ -172,7 +118,7 @@ def serve(
         kind: `student` or `reasoner`: the model's name, and its folder within a version.
         models: the registry.
         load: loads the model from its folder.
-        beside: other models of the same process.
+        beside: makes the other models of the same process.
 
     Raises:
         ArtifactError: no usable champion.
@@ -181,22 +127,19 @@ def serve(
     """
     start_tracing(kind)
     follower = Follower(Registry(models), lambda version: _tried(load(version / kind)))
+    metrics = ModelMetrics(REGISTRY)
+    served = [RankingModel(kind, follower, metrics), *beside(metrics)]
     follower.start()
     try:
-        model = RankingModel(kind, follower, ModelMetrics(kind, REGISTRY))
-        BoundServer(host=host, http_port=port, grpc_port=grpc_port).start([model, *beside])
+        BoundServer(host=host, http_port=port, grpc_port=grpc_port).start(served)
     except (OSError, RuntimeError) as error:
         raise ServingError(f"{kind} cannot serve on {host}:{port} and {host}:{grpc_port}: {error}") from error
     finally:
-        follower.stop()
+        for model in served:
+            model.stop()
 
 
 def _tried(ranker: Reasoner) -> Reasoner:
     """The ranker after a first call: one that cannot answer is refused, and the slow first call is nobody's request."""
     ranker.score(["a first text"], [["an item that no catalogue has"]])
     return ranker
-
-
-def _num_read(ranker: Reasoner) -> int:
-    """Tokens that a ranker has read since it was loaded; 0 where it does not count them."""
-    return getattr(ranker, "num_tokens_read", 0)

@@ -4,24 +4,30 @@ It writes at its own pace and off every request path: one thread computes, a few
 written the Reasoner's thread goes on beside it.
 """
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kserve import InferRequest, InferResponse, Model
-from kserve.errors import InvalidInput, ModelNotReady
+from kserve import InferRequest, InferResponse
 
-from raconteur.artifacts import Registry, content_version, read_manifest
+from raconteur.artifacts import Registry
 from raconteur.represent.load import load_verbalizer
 from raconteur.types import History, Verbalizer
-from serving.follow import Follower
-from serving.narration import INPUTS, OUTPUTS, Author, narration_response, read_narration_request
+from serving.follow import Follower, Loaded
+from serving.models.served_model import Answering, ServedModel
+from serving.narration import (
+    INPUTS,
+    OUTPUTS,
+    VERBALIZER,
+    Author,
+    author_of,
+    narration_response,
+    read_narration_request,
+)
+from serving.records.metrics import ModelMetrics
+from serving.records.tracing import annotate
 
-NAME = "verbalizer"
-WEIGHTS = "model.safetensors"
 MAX_WAITING = 4  # requests that wait or are written for; one more is answered 503 at once
 
 
@@ -31,15 +37,11 @@ class Writer:
     author: Author
 
 
-class VerbalizerModel(Model):
+class VerbalizerModel(ServedModel[Writer]):
     """Writes the texts of histories; always with the champion's Verbalizer."""
 
-    def __init__(self, follower: Follower[Writer]) -> None:
-        super().__init__(NAME)
-        self._follower = follower
-        self._computing = ThreadPoolExecutor(max_workers=1, thread_name_prefix=NAME)
-        self._num_waiting = 0
-        self.ready = True
+    def __init__(self, follower: Follower[Writer], metrics: ModelMetrics) -> None:
+        super().__init__(VERBALIZER, follower, metrics, max_waiting=MAX_WAITING)
 
     def get_input_types(self) -> list[dict[str, Any]]:
         return INPUTS
@@ -47,33 +49,27 @@ class VerbalizerModel(Model):
     def get_output_types(self) -> list[dict[str, Any]]:
         return OUTPUTS
 
-    async def predict(self, payload: Any, headers: dict[str, str] | None = None) -> InferResponse:
-        if not isinstance(payload, InferRequest):
-            raise InvalidInput(f"{NAME} speaks the V2 protocol only: POST /v2/models/{NAME}/infer")
-        histories = read_narration_request(payload)
-        if self._num_waiting >= MAX_WAITING:
-            raise ModelNotReady(NAME, f"{self._num_waiting} requests are waiting; try again")
-        self._num_waiting += 1
-        try:
-            texts, author = await asyncio.get_running_loop().run_in_executor(self._computing, self._write, histories)
-        finally:
-            self._num_waiting -= 1
-        return narration_response(payload, texts, author=author)
+    def read(self, request: InferRequest) -> Answering[Writer]:
+        histories = read_narration_request(request)
+        annotate(num_texts=len(histories))
 
-    def stop(self) -> None:
-        self._follower.stop()
-        self._computing.shutdown(wait=False, cancel_futures=True)
+        def write(current: Loaded[Writer]) -> InferResponse:
+            verbalizer, author = current.parts.verbalizer, current.parts.author
+            with self.measured("write", model=verbalizer, version=author.version, num_texts=len(histories)):
+                texts = verbalizer.write(histories)
+            return narration_response(request, texts, author=author)
 
-    def _write(self, histories: list[History]) -> tuple[list[str], Author]:
-        writer = self._follower.current.parts
-        return writer.verbalizer.write(histories), writer.author
+        return write
 
 
-def open_verbalizer(models: Path, load: Callable[[Path], Verbalizer] = load_verbalizer) -> VerbalizerModel:
+def open_verbalizer(
+    models: Path, metrics: ModelMetrics, load: Callable[[Path], Verbalizer] = load_verbalizer
+) -> VerbalizerModel:
     """The model, following the champion.
 
     Args:
         models: the registry.
+        metrics: of the process.
         load: loads a Verbalizer from its folder.
 
     Raises:
@@ -81,15 +77,10 @@ def open_verbalizer(models: Path, load: Callable[[Path], Verbalizer] = load_verb
     """
     follower = Follower(Registry(models), lambda version: _writer(version, load))
     follower.start()
-    return VerbalizerModel(follower)
+    return VerbalizerModel(follower, metrics)
 
 
 def _writer(version: Path, load: Callable[[Path], Verbalizer]) -> Writer:
-    folder = version / NAME
-    verbalizer = load(folder)
+    verbalizer = load(version / VERBALIZER)
     verbalizer.write([History("", ())])
-    about = read_manifest(version)
-    # As the narrate step names it, so that its texts and ours are told apart only where another Verbalizer wrote them.
-    files = read_manifest(folder)["files"]
-    named = files[WEIGHTS][:12] if WEIGHTS in files else content_version(folder)
-    return Writer(verbalizer, Author(version.name, named, str(about.get("catalogue_version", "unknown"))))
+    return Writer(verbalizer, author_of(version))

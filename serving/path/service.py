@@ -135,15 +135,17 @@ def open_service(config: Config) -> Service:
     stock = source.open()
     stock.start()
     features = OnlineFeatures(workdir / "features")
-    refresh = Refresh(features, verbalizer_of(serve), after=serve.refresh_after, count=metrics.count_refresh)
+    count_texts = partial(metrics.count_cache, "encodings")
+    writer = verbalizer_of(serve, workdir / "models")
+    refresh = Refresh(features, writer, after=serve.refresh_after, count=metrics.count_refresh)
     return Service(
         config=config,
         engine=Engine(
             config,
             features=features,
             stock=stock,
-            student=ranker_of(STUDENT, serve.student, config),
-            reasoner=ranker_of(REASONER, serve.reasoner, config),
+            student=ranker_of(STUDENT, serve.student, config, count=count_texts),
+            reasoner=ranker_of(REASONER, serve.reasoner, config, count=count_texts),
             metrics=metrics,
             refresh=refresh,
             retrieval=Retrieval(source if serve.retrieval_process else None),

@@ -147,14 +147,13 @@ class Metrics:
 
 
 class ModelMetrics:
-    """Of the model server of one model.
+    """Of the models of one model server.
 
     Args:
         registry: kserve's page at /metrics shows `prometheus_client.REGISTRY`.
     """
 
-    def __init__(self, model: str, registry: CollectorRegistry) -> None:
-        self._model = model
+    def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
             "raconteur_model_requests_total", "requests by outcome", ["model", "outcome"], registry=registry
         )
@@ -174,23 +173,27 @@ class ModelMetrics:
             ["model", "version"],
             registry=registry,
         )
-        self._announced: str | None = None
+        self._announced: dict[str, str] = {}  # version by model
 
-    def count_request(self, outcome: ModelOutcome) -> None:
-        self._requests.labels(self._model, outcome).inc()
+    def count_request(self, model: str, outcome: ModelOutcome) -> None:
+        self._requests.labels(model, outcome).inc()
 
-    def set_waiting(self, num_requests: int) -> None:
-        self._waiting.labels(self._model).set(num_requests)
+    def set_waiting(self, model: str, num_requests: int) -> None:
+        self._waiting.labels(model).set(num_requests)
 
-    def count_call(self, version: str, *, num_texts: int, num_tokens: int, spent_s: float, processor_ms: float) -> None:
-        """One call of the model."""
-        self._batch.labels(self._model).observe(num_texts)
-        self._seconds.labels(self._model).observe(spent_s)
-        self._cost.count(self._model, num_tokens, processor_ms)
-        if version != self._announced:
-            self._version.clear()
-            self._version.labels(self._model, version).set(1)
-            self._announced = version
+    def count_call(
+        self, model: str, version: str, *, num_texts: int, num_tokens: int, spent_s: float, processor_ms: float
+    ) -> None:
+        """One call of a model."""
+        self._batch.labels(model).observe(num_texts)
+        self._seconds.labels(model).observe(spent_s)
+        self._cost.count(model, num_tokens, processor_ms)
+        before = self._announced.get(model)
+        if version != before:
+            if before is not None:
+                self._version.remove(model, before)
+            self._version.labels(model, version).set(1)
+            self._announced[model] = version
 
 
 class _Cost:

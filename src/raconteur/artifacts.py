@@ -100,6 +100,15 @@ def content_version(folder: Path) -> str:
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def version_number(checksum: str) -> int:
+    """A file's checksum as a version of servers that number theirs, such as Triton.
+
+    Args:
+        checksum: as in a manifest.
+    """
+    return int(checksum[:12], 16)
+
+
 class Registry:
     """Model versions on disk and the pointer to the one that serves."""
 

@@ -26,10 +26,13 @@ def serve_triton(repository: Path, port: int, grpc_port: int) -> None:
 
     from serving.models.model_server import BoundServer
 
+    (graph,) = repository.glob("student/*/model.onnx")
+    version = graph.parent.name
+
     class Graph(Model):
         def __init__(self) -> None:
             super().__init__("student")
-            self._session = ort.InferenceSession(str(repository / "student" / "1" / "model.onnx"))
+            self._session = ort.InferenceSession(str(graph))
             self.ready = True
 
         async def predict(self, payload: InferRequest, headers: dict[str, str] | None = None) -> InferResponse:
@@ -40,7 +43,7 @@ def serve_triton(repository: Path, port: int, grpc_port: int) -> None:
             feeds = {"ids": ids, "choose": choose[:, 0], "candidates": candidates}
             scores = self._session.run(["scores"], feeds)[0].astype(np.float32)
             output = InferOutput("scores", list(scores.shape), "FP32", data=scores)
-            return InferResponse(payload.id or "", "student", [output], model_version="1")
+            return InferResponse(payload.id or "", "student", [output], model_version=version)
 
     BoundServer(host="127.0.0.1", http_port=port, grpc_port=grpc_port).start([Graph()])
 
@@ -70,10 +73,14 @@ def serve_openai(base: str, port: int) -> None:
     @app.post("/v1/completions")
     async def complete(request: Request) -> dict[str, Any]:
         body = await asked(request)
-        if body["logprobs"] > MAX_LOGPROBS:
-            raise HTTPException(400, f"Requested logprobs of {body['logprobs']}, max allowed: {MAX_LOGPROBS}")
         prompt = body["prompt"]
         ids = tokenizer(prompt)["input_ids"] if isinstance(prompt, str) else prompt
+        if "logprobs" not in body:
+            out = model.generate(torch.tensor([ids]), max_new_tokens=body["max_tokens"], do_sample=False)
+            said = tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True)
+            return {"model": OPENAI_MODEL, "choices": [{"index": 0, "text": said, "logprobs": None}]}
+        if body["logprobs"] > MAX_LOGPROBS:
+            raise HTTPException(400, f"Requested logprobs of {body['logprobs']}, max allowed: {MAX_LOGPROBS}")
         with torch.inference_mode():
             logprobs_V = model(torch.tensor([ids])).logits[0, -1].float().log_softmax(-1)
         best = logprobs_V.topk(body["logprobs"])
@@ -108,6 +115,28 @@ def serve_openai(base: str, port: int) -> None:
 def http_answer(body: bytes, *, status: str = "200 OK", headers: str = "") -> bytes:
     lines = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
     return lines.encode() + body
+
+
+# What no JSON server of ours or of others says when it is well.
+HTTP_GARBAGE = {
+    "no http": b"\x00\xff\x13 what is http\r\n\r\n",
+    "nothing at all": b"",
+    "half a header": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
+    "cut short": b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{",
+    "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
+    "error": http_answer(b'{"error": "\x1b[2J out of memory"}', status="500 Internal Server Error"),
+    "busy": http_answer(b"", status="503 Service Unavailable"),
+    "redirect": http_answer(b"", status="307 Temporary Redirect", headers="Location: http://192.0.2.7/\r\n"),
+    "page": http_answer(b"<html>\x1b[2J it works </html>"),
+    "empty": http_answer(b""),
+    "null": http_answer(b"null"),
+    "list": http_answer(b"[]"),
+    "half of json": http_answer(b'{"outputs": ['),
+    "no utf-8": http_answer(b'{"model": "\xff\xfe"}'),
+    "deep": http_answer(b'{"outputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
+    "compressed": http_answer(b"\x1f\x8b\x08\x00", headers="Content-Encoding: gzip\r\n"),
+}
 
 
 @asynccontextmanager

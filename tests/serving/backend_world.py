@@ -37,7 +37,7 @@ def write_models(models: Path, version: str, base: str) -> Registry:
 
 
 def write_light(models: Path, version: str, base: str | None = None) -> Registry:
-    """A version without the student's graph: what a ranker needs whose model is a server's.
+    """A version whose student's graph is none: what a ranker needs whose model is a server's.
 
     Args:
         base: of the Reasoner that answers by letter; None: the champion knows no language model.
@@ -46,8 +46,14 @@ def write_light(models: Path, version: str, base: str | None = None) -> Registry
         (folder / "student").mkdir()
         untrained().save(folder / "student")
         (folder / "student" / "model.safetensors").unlink()
+        (folder / "student" / MODEL).write_bytes(graph_of(version))
         write_rest(folder, base)
     return Registry(models)
+
+
+def graph_of(version: str) -> bytes:
+    """Stands for the graph of a light version."""
+    return f"the graph of {version}".encode()
 
 
 def write_rest(folder: Path, base: str | None) -> None:

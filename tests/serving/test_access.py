@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+from waiting import Clock
 
 from raconteur.errors import ConfigError
 from raconteur.keys import add_key, new_key, read_keys, remove_key
@@ -13,13 +14,6 @@ from serving.door.access import Access, refuse_open_host, token_of
 from serving.door.permissions import GRPC, OPEN, is_shed, needed_scope
 
 ASK = ("POST", "/v1/recommendations")
-
-
-class Clock:
-    now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s
 
 
 @pytest.fixture

@@ -2,15 +2,25 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from backend_servers import answering, http_answer
 from backend_world import write_light
 from serving_world import write_version
 
-from raconteur.config.schema import BackendConfig, Config
+from raconteur.config.schema import BackendConfig, Config, ServeConfig, WriterConfig
 from raconteur.errors import ArtifactError, ConfigError, ServingError
-from serving.backends.build import OPENAI_KEY, REASONER_URL, STUDENT_URL, ranker_of
+from raconteur.types import Event, History
+from serving.backends.build import (
+    OPENAI_KEY,
+    REASONER_URL,
+    STUDENT_URL,
+    VERBALIZER_URL,
+    ranker_of,
+    verbalizer_of,
+)
 
 ANSWER = {
     "model_name": "student",
@@ -21,7 +31,7 @@ ANSWER = {
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch):
-    for name in (STUDENT_URL, REASONER_URL, OPENAI_KEY):
+    for name in (STUDENT_URL, REASONER_URL, VERBALIZER_URL, OPENAI_KEY):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -119,3 +129,62 @@ def test_local_champion_that_holds_no_such_model_is_refused(name, tmp_path):
     write_version(tmp_path / "models", "v1").promote("v1", cause="test")
     with pytest.raises(ArtifactError):
         ranker_of(name, BackendConfig(kind="local"), Config(workdir=tmp_path))
+
+
+# Who writes narratives again
+
+HISTORY = History("ann", (Event("i1", datetime(2025, 3, 1, tzinfo=UTC), "play"),))
+
+
+def asked_to_write(port_of, serve):
+    """The first line that a server at the port, put where the test wants it, is asked to write."""
+
+    async def story():
+        async with answering(http_answer(b"{}")) as (port, asked):
+            verbalizer = verbalizer_of(port_of(port, serve), Path("models"))
+            with pytest.raises(ServingError):
+                await verbalizer.write(HISTORY, timeout_s=20)
+            await verbalizer.close()
+            return asked[0].splitlines()[0].decode()
+
+    return asyncio.run(story())
+
+
+def test_writer_by_default_is_the_server_of_the_kserve_reasoner():
+    def at(port, serve):
+        return serve.model_copy(update={"reasoner_port": port})
+
+    assert asked_to_write(at, ServeConfig()) == "POST /v2/models/verbalizer/infer HTTP/1.1"
+
+
+def test_writer_of_the_config_comes_before_the_environments_and_that_before_the_reasoners(monkeypatch):
+    reasoner = BackendConfig(kind="kserve", url="http://127.0.0.1:1")
+
+    def environment(port, serve):
+        monkeypatch.setenv(VERBALIZER_URL, f"http://127.0.0.1:{port}")
+        return serve
+
+    asked_to_write(environment, ServeConfig(reasoner=reasoner))
+    monkeypatch.setenv(VERBALIZER_URL, "http://127.0.0.1:1")
+
+    def config(port, serve):
+        writer = WriterConfig(url=f"http://127.0.0.1:{port}", model="a/b")
+        return serve.model_copy(update={"verbalizer": writer})
+
+    assert asked_to_write(config, ServeConfig(reasoner=reasoner)) == "POST /v2/models/a%2Fb/infer HTTP/1.1"
+
+
+def test_writer_of_a_reasoner_of_another_kind_is_nobody(tmp_path):
+    assert verbalizer_of(ServeConfig(reasoner=BackendConfig(kind="local")), tmp_path) is None
+
+
+def test_writer_over_the_openai_api_without_an_address_is_refused_with_the_way_out(workdir):
+    serve = ServeConfig(verbalizer=WriterConfig(kind="openai"))
+    with pytest.raises(ConfigError, match=r"set serve\.verbalizer\.url or RACONTEUR_VERBALIZER_URL"):
+        verbalizer_of(serve, workdir / "models")
+
+
+def test_writer_over_the_openai_api_of_a_champion_without_one_is_refused(workdir):
+    serve = ServeConfig(verbalizer=WriterConfig(kind="openai", url="http://127.0.0.1:1"))
+    with pytest.raises(ArtifactError, match="no readable Verbalizer"):
+        verbalizer_of(serve, workdir / "models")

@@ -1,19 +1,21 @@
 """Rankers behind a server that is down, hangs or answers garbage: a ServingError each time, and nothing else."""
 
 import asyncio
+import hashlib
 import json
 import struct
 
 import grpc
 import pytest
-from backend_servers import answering, answering_grpc, http_answer
-from backend_world import HISTORY_TOKENS, write_light
+from backend_servers import HTTP_GARBAGE, answering, answering_grpc, http_answer
+from backend_world import HISTORY_TOKENS, graph_of, untrained, write_light
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
 
+from raconteur.artifacts import Registry, new_folder
 from raconteur.config.schema import BackendConfig, Config
-from raconteur.errors import ServingError
+from raconteur.errors import ArtifactError, ServingError
 from serving.backends.build import ranker_of
 
 REMOTE = ("kserve", "triton", "openai")
@@ -50,25 +52,6 @@ def scored(data, shape=(1, 3)):
     return changed(changed(KSERVE, ("outputs", 0, "data"), data), ("outputs", 0, "shape"), list(shape))
 
 
-HTTP_GARBAGE = {
-    "no http": b"\x00\xff\x13 what is http\r\n\r\n",
-    "nothing at all": b"",
-    "half a header": b"HTTP/1.1 200 OK\r\nContent-Le",
-    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000,
-    "cut short": b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{",
-    "broken chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}",
-    "error": http_answer(b'{"error": "\x1b[2J out of memory"}', status="500 Internal Server Error"),
-    "busy": http_answer(b"", status="503 Service Unavailable"),
-    "redirect": http_answer(b"", status="307 Temporary Redirect", headers="Location: http://192.0.2.7/\r\n"),
-    "page": http_answer(b"<html>\x1b[2J it works </html>"),
-    "empty": http_answer(b""),
-    "null": http_answer(b"null"),
-    "list": http_answer(b"[]"),
-    "half of json": http_answer(b'{"outputs": ['),
-    "no utf-8": http_answer(b'{"model": "\xff\xfe"}'),
-    "deep": http_answer(b'{"outputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
-    "compressed": http_answer(b"\x1f\x8b\x08\x00", headers="Content-Encoding: gzip\r\n"),
-}
 KSERVE_GARBAGE = {
     "other model": changed(KSERVE, ("model_name",), "student"),
     "no version": changed(KSERVE, ("parameters",), {}),
@@ -115,8 +98,11 @@ OPENAI_GARBAGE = {
 }
 
 
+SERVED = str(int(hashlib.sha256(graph_of("v1")).hexdigest()[:12], 16))  # the version of the champion's export
+
+
 def triton_answer(
-    scores=(0.5, 9.0, 2.0), *, model="reasoner", version="3", name="scores", datatype="FP32", shape=(1, 3)
+    scores=(0.5, 9.0, 2.0), *, model="reasoner", version=SERVED, name="scores", datatype="FP32", shape=(1, 3)
 ):
     output = ModelInferResponse.InferOutputTensor(name=name, datatype=datatype, shape=shape)
     raw = struct.pack(f"<{len(scores)}f", *scores)
@@ -133,6 +119,7 @@ TRITON_GARBAGE = {
     "other model": triton_answer(model="student").SerializeToString(),
     "no version": triton_answer(version="").SerializeToString(),
     "endless version": triton_answer(version="1" * 1000).SerializeToString(),
+    "version of another export": triton_answer(version="1").SerializeToString(),
     "other name": triton_answer(name="items").SerializeToString(),
     "other type": triton_answer(datatype="FP64").SerializeToString(),
     "other shape": triton_answer(shape=(3,)).SerializeToString(),
@@ -140,12 +127,12 @@ TRITON_GARBAGE = {
     "more bytes": triton_answer([0.5, 9.0, 2.0, 1.0]).SerializeToString(),
     "bytes of no whole number": ModelInferResponse(
         model_name="reasoner",
-        model_version="3",
+        model_version=SERVED,
         outputs=triton_answer().outputs,
         raw_output_contents=[b"13 bytes long"],
     ).SerializeToString(),
     "no bytes": ModelInferResponse(
-        model_name="reasoner", model_version="3", outputs=triton_answer().outputs
+        model_name="reasoner", model_version=SERVED, outputs=triton_answer().outputs
     ).SerializeToString(),
     "not a number": triton_answer([0.5, 9.0, float("nan")]).SerializeToString(),
     "all not a number": triton_answer([float("nan")] * 3).SerializeToString(),
@@ -286,7 +273,38 @@ def test_triton_good_answer_is_taken_as_bytes_and_as_numbers(config):
     for answer in (triton_answer(), as_numbers):
         scores, version = asyncio.run(story(answer))
         assert [None if score != score else score for score in scores.tolist()] == [0.5, None, 2.0]
-        assert version == "v1+3"
+        assert version == "v1"
+
+
+def test_triton_server_with_an_older_export_than_the_champion_is_refused_until_it_has_the_new_one(tmp_path):
+    write_light(tmp_path / "models", "v1").promote("v1", cause="test")
+    config = Config(workdir=tmp_path)
+    newer = str(int(hashlib.sha256(graph_of("v2")).hexdigest()[:12], 16))
+
+    async def story():
+        answers = {version: triton_answer(version=version).SerializeToString() for version in (SERVED, newer)}
+        async with answering_grpc(answers[SERVED]) as (port, _):
+            assert (await ask("triton", config, port))[1] == "v1"
+            write_light(tmp_path / "models", "v2").promote("v2", cause="test")
+            with pytest.raises(ServingError) as refusal:
+                await ask("triton", config, port)
+        async with answering_grpc(answers[newer]) as (port, _):
+            assert (await ask("triton", config, port))[1] == "v2"
+        return str(refusal.value)
+
+    assert asyncio.run(story()) == (
+        f"student answered with version '{SERVED}' of another export; the champion v2 is {newer}: "
+        "load its export (`raconteur export --to triton`)"
+    )
+
+
+def test_triton_champion_whose_student_is_no_graph_is_refused(tmp_path):
+    with new_folder(tmp_path / "models" / "v1", artefact="version") as folder:
+        (folder / "student").mkdir()
+        untrained().save(folder / "student")
+    Registry(tmp_path / "models").promote("v1", cause="test")
+    with pytest.raises(ArtifactError, match=r"student holds no model\.onnx"):
+        opened("triton", Config(workdir=tmp_path), 1)
 
 
 def test_triton_requests_of_any_texts_have_the_same_shapes_so_that_the_server_can_batch_them(config):

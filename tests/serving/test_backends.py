@@ -107,7 +107,7 @@ def backend(request, workdir):
         return Backend(lambda: ranker_of("student", kserve, config), by(WordOverlap(TITLES, 1.0)), "v1")
     if request.param == "triton":
         triton = BackendConfig(kind="triton", url=request.getfixturevalue("triton_url"))
-        return Backend(lambda: ranker_of("student", triton, config), by(load_student(version / "student")), "v1+1")
+        return Backend(lambda: ranker_of("student", triton, config), by(load_student(version / "student")), "v1")
     openai = BackendConfig(kind="openai", url=request.getfixturevalue("openai_url"), model=OPENAI_MODEL)
     reasoner = load_reasoner(version / "reasoner")
     return Backend(lambda: ranker_of("reasoner", openai, config), by(reasoner), f"v1+{OPENAI_MODEL}")

@@ -5,16 +5,9 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import Clock
 
 from serving.path.cache import Cache
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
 
 
 class Maker:
@@ -93,9 +86,9 @@ def test_find_entry_at_its_age_is_gone():
     clock = Clock()
     cache, _ = open_cache(clock=clock)
     cache.keep("a", "value")
-    clock.now += 9.99
+    clock.now_s += 9.99
     assert cache.find("a") == "value"
-    clock.now += 0.01
+    clock.now_s += 0.01
     assert cache.find("a") is None
     assert len(cache) == 0
 
@@ -115,7 +108,7 @@ def test_keep_entries_that_nobody_asked_for_again_give_their_memory_back():
     cache, counted = open_cache(max_entries=100, clock=clock)
     for number in range(50):
         cache.keep(number, "value")
-    clock.now += 10.0
+    clock.now_s += 10.0
     cache.keep("young", "value")
     assert (len(cache), counted) == (1, [])
 

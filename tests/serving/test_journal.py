@@ -3,12 +3,12 @@
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from waiting import wait_for
 
 from serving.records.journal import Journal, orphans
 from serving.records.parquet_log import ParquetLog
@@ -32,13 +32,6 @@ def written(folder):
 
 def segments(folder):
     return sorted(path.name for path in folder.glob(".journal-*"))
-
-
-def wait_for(fact, within_s=20):
-    deadline = time.monotonic() + within_s
-    while not fact() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert fact()
 
 
 def test_append_killed_process_loses_nothing_that_it_accepted(tmp_path):

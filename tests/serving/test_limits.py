@@ -11,19 +11,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import Clock
 
 from raconteur.keys import add_key, new_key
 from raconteur.scopes import Scope
 from serving.door.access import Access, AskForKey
 from serving.door.limits import Buckets, LimitBody, LimitWork
 from serving.door.permissions import is_shed
-
-
-class Clock:
-    now_s = 50.0
-
-    def __call__(self):
-        return self.now_s
 
 
 def test_bucket_starts_full_and_fills_at_its_rate():

@@ -2,14 +2,19 @@
 
 import asyncio
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
-from serving_world import TITLES, WordOverlap, load_ranker, write_version
+from backend_world import untrained
+from serving_world import TITLES, WordOverlap, catalogue, load_ranker, write_version
+from waiting import until
 
-from raconteur.artifacts import Registry
+from raconteur.artifacts import Registry, new_folder
 from raconteur.errors import ArtifactError, ServingError
-from serving.backends.local import LocalRanker, tried
+from raconteur.reason.onnx import MODEL
+from raconteur.train.builds import export
+from serving.backends.local import LocalRanker, open_local, tried
 from serving.batches import MAX_BATCH, MAX_WAITING
 from serving.follow import Follower
 
@@ -62,14 +67,6 @@ def asking(ranker, text, ids=IDS, *, timeout_s=PATIENT_S):
     return asyncio.create_task(ranker.score(text, ids, timeout_s=timeout_s))
 
 
-async def until(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("condition not met in time")
-
-
 def test_lone_request_is_computed_at_once_and_those_behind_it_go_together(models):
     async def story():
         model, ranker = gated(models)
@@ -110,7 +107,7 @@ def test_batches_are_bounded_and_one_request_too_many_is_refused_at_once(models)
         model, ranker = gated(models)
         first = asking(ranker, "first")
         await until(lambda: model.asked)
-        others = [asking(ranker, f"{n}") for n in range(MAX_WAITING)]
+        others = [asking(ranker, f"{n}") for n in range(MAX_WAITING - 1)]
         await asyncio.sleep(0)
         with pytest.raises(ServingError, match=f"student is busy: {MAX_WAITING} requests are waiting"):
             await ranker.score("one more", IDS, timeout_s=PATIENT_S)
@@ -119,7 +116,8 @@ def test_batches_are_bounded_and_one_request_too_many_is_refused_at_once(models)
         await ranker.close()
         return [len(texts) for texts in model.asked]
 
-    assert asyncio.run(story()) == [1] + [MAX_BATCH] * (MAX_WAITING // MAX_BATCH)
+    full = MAX_WAITING // MAX_BATCH - 1
+    assert asyncio.run(story()) == [1] + [MAX_BATCH] * full + [MAX_BATCH - 1]
 
 
 def test_waiters_that_gave_up_are_left_out_of_the_next_call_and_make_room(models):
@@ -128,7 +126,7 @@ def test_waiters_that_gave_up_are_left_out_of_the_next_call_and_make_room(models
         first = asking(ranker, "first")
         await until(lambda: model.asked)
         cancelled, kept = asking(ranker, "cancelled"), asking(ranker, "kept")
-        late = [asking(ranker, "late", timeout_s=0.01) for _ in range(MAX_WAITING - 2)]
+        late = [asking(ranker, "late", timeout_s=0.01) for _ in range(MAX_WAITING - 3)]
         await asyncio.sleep(0)
         cancelled.cancel()
         refusals = await asyncio.gather(cancelled, *late, return_exceptions=True)
@@ -259,3 +257,61 @@ def test_new_champion_that_cannot_rank_its_own_catalogue_is_refused(models):
 def test_tried_model_of_another_catalogue_is_refused(models, titles):
     with pytest.raises(ArtifactError, match="scores items of its own catalogue as"):
         tried(WordOverlap(titles, 1.0), models / "v1")
+
+
+# Encodings that are kept, of a real student
+
+
+@pytest.fixture(scope="module")
+def students(tmp_path_factory):
+    root = tmp_path_factory.mktemp("students")
+    write_students(root, "v1").promote("v1", cause="test")
+    return root
+
+
+def write_students(root, version):
+    with new_folder(root / version, artefact="version") as folder:
+        (folder / "student").mkdir()
+        student = untrained()
+        student.save(folder / "student")
+        (folder / "student" / "model.safetensors").unlink()
+        export(student.model, folder / "student" / MODEL)
+        catalogue().write_parquet(folder / "items.parquet")
+    return Registry(root)
+
+
+def scores_of(root, texts, *, max_texts, count=lambda _: None):
+    async def story():
+        ranker = open_local("student", root, max_texts=max_texts, count=count)
+        answers = [(await ranker.score(text, IDS, timeout_s=PATIENT_S))[0].tobytes() for text in texts]
+        await ranker.close()
+        return answers
+
+    return asyncio.run(story())
+
+
+def test_scores_of_a_text_that_comes_again_are_those_of_a_fresh_one_to_the_byte(students):
+    counts, texts = Counter(), ["space war <item:i1>", "court", "space war <item:i1>", "", "court", "lost", "court"]
+    kept = scores_of(students, texts, max_texts=2, count=lambda outcome: counts.update([outcome]))
+    assert kept == scores_of(students, texts, max_texts=0)
+    # The empty text pushes `court` out, `court` the first text, `lost` the empty one; the last `court` is still there.
+    assert counts == {"miss": 5, "hit": 2, "evicted": 3}
+
+
+def test_new_champion_encodes_every_text_anew(tmp_path):
+    write_students(tmp_path, "v1").promote("v1", cause="test")
+    counts = Counter()
+
+    async def story():
+        ranker = open_local("student", tmp_path, max_texts=9, count=lambda outcome: counts.update([outcome]))
+        await ranker.score("space war", IDS, timeout_s=PATIENT_S)
+        await ranker.score("space war", IDS, timeout_s=PATIENT_S)
+        write_students(tmp_path, "v2").promote("v2", cause="test")
+        async with asyncio.timeout(PATIENT_S):
+            while (await ranker.score("space war", IDS, timeout_s=PATIENT_S))[1] != "v2":
+                counts["hit"] -= 1  # of the old one, while the new one is loaded
+                await asyncio.sleep(0.05)
+        await ranker.close()
+
+    asyncio.run(story())
+    assert counts == {"miss": 2, "hit": 1}

@@ -68,7 +68,7 @@ def families(page):
 
 def test_metrics_are_those_of_the_table_in_the_documentation():
     registry = CollectorRegistry()
-    ModelMetrics("student", registry)
+    ModelMetrics(registry)
     known = families(Metrics().text(version="v1")) | families(generate_latest(registry))
     documented = set(re.findall(r"`(raconteur_\w+)`", DOCUMENTATION.read_text()))
     assert known == documented
@@ -196,7 +196,7 @@ def model(tmp_path):
     write_version(tmp_path, "v1").promote("v1", cause="test")
     registry = CollectorRegistry()
     follower = Follower(Registry(tmp_path), lambda _: Counting(TITLES, 1.0))
-    return RankingModel("student", follower, ModelMetrics("student", registry)), lambda: read(generate_latest(registry))
+    return RankingModel("student", follower, ModelMetrics(registry)), lambda: read(generate_latest(registry))
 
 
 def test_model_server_counts_calls_texts_tokens_outcomes_and_version(model):

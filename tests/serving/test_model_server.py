@@ -12,6 +12,7 @@ import psutil
 import pytest
 import tritonclient.http as triton_http
 from serving_world import is_loopback, write_version
+from waiting import wait_for
 
 TEXT = "space space war"  # i1 "space war" 3, i2 "space romance" 2, i3 0, i4 "war drama" 1
 CANDIDATES = ["i1", "i2", "i3", "i4", "ghost"]
@@ -141,10 +142,3 @@ def point(models, version):
 
 def version_of(url):
     return httpx.post(f"{url}/infer", json=body()).json()["parameters"]["version"]
-
-
-def wait_for(condition, within_s=20):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "condition not met in time"
-        time.sleep(0.1)

@@ -1,7 +1,6 @@
-import time
-
 import pyarrow as pa
 import pyarrow.parquet as pq
+from waiting import wait_for
 
 from serving.records.parquet_log import ParquetLog
 
@@ -81,10 +80,3 @@ def test_write_leaves_no_temporary_file(tmp_path):
     log.append(rows(1))
     log.close()
     assert [path.suffix for path in (tmp_path / "log").iterdir()] == [".parquet"]
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "condition not met in time"
-        time.sleep(0.02)

@@ -4,12 +4,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from serving_world import write_version
+from waiting import wait_for
 
 from raconteur.config.schema import Config
 from raconteur.errors import ConfigError, ServingError
@@ -25,13 +25,6 @@ STUBBORN = (
 
 def run(code, tmp_path):
     return Started.of(spawn([sys.executable, "-c", code], log=tmp_path / "log", environment={}).pid)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "condition not met in time"
-        time.sleep(0.05)
 
 
 def test_stop_ends_a_process_and_its_children(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from local_service import MemoryStore
 from serving_world import START, catalogue
 from verbalizer_world import Counting
+from waiting import until
 
 from raconteur.config.schema import Config
 from raconteur.data.dataset import EVENTS
@@ -88,12 +89,6 @@ async def refreshing(*, after=4, interval_s=0.0, max_waiting=1000):
         yield refresh, store, verbalizer, counts
     finally:
         await refresh.close()
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def test_offer_stale_narrative_is_written_from_the_recent_events():

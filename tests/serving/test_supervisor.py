@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 from serving_world import write_version
+from waiting import wait_for
 
 from raconteur.config.schema import Config
 from serving.machine import supervise
@@ -176,13 +177,6 @@ def turn(supervisor, *, until):
         return until()
 
     wait_for(looked)
-
-
-def wait_for(condition, within_s=30):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "condition not met in time"
-        time.sleep(0.05)
 
 
 def answers(url):

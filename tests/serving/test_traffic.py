@@ -1,16 +1,9 @@
 """The answers of the last minutes: a window on a clock that the test moves."""
 
 import pytest
+from waiting import Clock
 
 from serving.records.traffic import MAX_ANSWERS, WINDOW_S, TrafficWindow
-
-
-class Clock:
-    def __init__(self):
-        self.now_s = 1000.0
-
-    def __call__(self):
-        return self.now_s
 
 
 @pytest.fixture

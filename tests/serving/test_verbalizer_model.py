@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 import tritonclient.http as triton_http
-from kserve.errors import ModelNotReady
+from kserve.errors import InvalidInput, ModelNotReady
+from otlp_collector import Collector, attributes_of
+from prometheus_client import CollectorRegistry
 from transformers import Qwen3ForCausalLM
 from verbalizer_world import Counting, write_version
 
 from raconteur.artifacts import Registry, content_version, new_folder, read_manifest
 from raconteur.config.schema import DataConfig, TextConfig
-from raconteur.errors import ArtifactError, ServingError
+from raconteur.errors import ArtifactError
 from raconteur.represent.citations import VOCABULARY
 from raconteur.represent.facts import Facts
 from raconteur.represent.mentions import mention
@@ -31,10 +33,13 @@ from serving.backends.verbalizer import KServeVerbalizer
 from serving.follow import Loaded
 from serving.models.verbalizer import MAX_WAITING, VerbalizerModel, Writer, open_verbalizer
 from serving.narration import MAX_EVENTS, Author, narration_request, read_narration_request
+from serving.records import tracing
+from serving.records.metrics import ModelMetrics
 
 HERE = Path(__file__).parent
 START = datetime(2024, 5, 1, tzinfo=UTC)
 EVENT = {"item_id": "i2", "event_time": "2024-05-01T00:00:00Z", "event_type": "play"}
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # the example of the W3C recommendation
 HISTORY = History("ann", (Event("i1", START, "play", 2.5, "s1", {"device": "tv"}), Event("i2", START, "look")))
 
 
@@ -134,39 +139,12 @@ def test_history_longer_than_the_server_takes_keeps_its_newest_events():
     assert read.events == events[5:]
 
 
-def test_client_gets_the_text_and_its_author(server):
-    async def ask():
-        client = KServeVerbalizer(f"http://127.0.0.1:{server[0]}")
-        try:
-            return await client.write(HISTORY, timeout_s=20)
-        finally:
-            await client.close()
-
-    text, author = asyncio.run(ask())
-    assert text == "saw 2 events, the last of i2"
-    assert (author.version, author.catalogue_version) == ("v1", "catalogue-7")
-
-
-def test_client_empty_text_or_no_server_is_a_serving_error(server, free_ports):
-    async def ask(port, history):
-        client = KServeVerbalizer(f"http://127.0.0.1:{port}")
-        try:
-            await client.write(history, timeout_s=20)
-        finally:
-            await client.close()
-
-    with pytest.raises(ServingError, match="out of protocol"):
-        asyncio.run(ask(server[0], History("ann", ())))
-    with pytest.raises(ServingError, match="verbalizer failed"):
-        asyncio.run(ask(free_ports(1)[0], HISTORY))
-
-
 def test_open_verbalizer_of_a_champion_without_one_is_an_artifact_error(tmp_path):
     from serving_world import write_version as write_rankers
 
     write_rankers(tmp_path, "v1").promote("v1", cause="test")
     with pytest.raises(ArtifactError, match="no readable Verbalizer"):
-        open_verbalizer(tmp_path)
+        open_verbalizer(tmp_path, ModelMetrics(CollectorRegistry()))
 
 
 def test_open_verbalizer_names_a_trained_one_as_the_narrate_step_does(tmp_path):
@@ -179,12 +157,17 @@ def test_open_verbalizer_names_a_trained_one_as_the_narrate_step_does(tmp_path):
     with new_folder(tmp_path / "v1", catalogue_version="c1") as folder, new_folder(folder / "verbalizer") as verbalizer:
         trained.save(verbalizer)
     Registry(tmp_path).promote("v1", cause="test")
-    served = open_verbalizer(tmp_path)
+    registry = CollectorRegistry()
+    served = open_verbalizer(tmp_path, ModelMetrics(registry))
     response = asyncio.run(served.predict(narration_request([HISTORY], model="verbalizer")))
     served.stop()
     weights = read_manifest(tmp_path / "v1" / "verbalizer")["files"]["model.safetensors"]
     assert response.parameters == {"version": "v1", "verbalizer_version": weights[:12], "catalogue_version": "c1"}
     assert response.outputs[0].as_numpy().tolist() == trained.write([HISTORY])
+    # Prompt and what was written, as the same model counts them here.
+    assert (
+        registry.get_sample_value("raconteur_tokens_read_total", {"model": "verbalizer"}) == trained.num_tokens_read > 0
+    )
 
 
 class Slow(Counting):
@@ -209,7 +192,7 @@ class Still:
 def test_predict_more_requests_than_may_wait_are_refused_at_once():
     async def ask():
         slow = Slow()
-        model = VerbalizerModel(Still(slow))
+        model = VerbalizerModel(Still(slow), ModelMetrics(CollectorRegistry()))
         request = narration_request([HISTORY], model="verbalizer")
         waiting = [asyncio.create_task(model.predict(request)) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
@@ -223,12 +206,68 @@ def test_predict_more_requests_than_may_wait_are_refused_at_once():
     asyncio.run(ask())
 
 
+def test_predict_counts_calls_texts_tokens_and_outcomes_beside_another_model():
+    """The Reasoner is in the same process and on the same page."""
+    registry = CollectorRegistry()
+    metrics = ModelMetrics(registry)
+    metrics.count_call("reasoner", "v1", num_texts=1, num_tokens=7, spent_s=0.1, processor_ms=5.0)
+    model = VerbalizerModel(Still(Counting("saw")), metrics)
+
+    async def ask(histories):
+        await model.predict(narration_request(histories, model="verbalizer"))
+
+    asyncio.run(ask([HISTORY, HISTORY]))  # two events each
+    asyncio.run(ask([HISTORY]))
+    with pytest.raises(InvalidInput):
+        asyncio.run(ask([HISTORY] * 17))
+
+    def value(name, **labels):
+        return registry.get_sample_value(f"raconteur_{name}", {"model": "verbalizer", **labels})
+
+    assert value("model_requests_total", outcome="answered") == 2
+    assert value("model_requests_total", outcome="refused") == 1
+    assert value("tokens_read_total") == 6
+    assert [value("model_batch_texts_bucket", le=le) for le in ("1.0", "2.0")] == [1, 2]
+    assert value("model_seconds_count") == 2
+    assert value("processor_ms_total") >= 0
+    assert value("model_waiting") == 0
+    assert value("model_version_info", version="v1") == 1
+    assert value("model_version_info", model="reasoner", version="v1") == 1
+    assert value("tokens_read_total", model="reasoner") == 7
+
+
+def test_predict_is_a_span_with_the_writing_inside_and_nothing_of_the_history(monkeypatch):
+    collector = Collector()
+    monkeypatch.setenv(tracing.ENDPOINT, collector.url)
+    tracing.start_tracing("reasoner")
+    model = VerbalizerModel(Still(Counting("saw")), ModelMetrics(CollectorRegistry()))
+    headers = {"traceparent": TRACEPARENT}
+    asyncio.run(model.predict(narration_request([HISTORY], model="verbalizer"), headers))
+    tracing.stop_tracing()
+    collector.close()
+
+    spans = {one.name: one for _, one in collector.spans()}
+    assert {name: attributes_of(one) for name, one in spans.items()} == {
+        "verbalizer.predict": {"num_texts": 1, "num_waiting": 0},
+        "write": {"num_texts": 1, "version": "v1"},
+    }
+    assert spans["write"].parent_span_id == spans["verbalizer.predict"].span_id
+    assert spans["verbalizer.predict"].trace_id.hex() == TRACEPARENT.split("-")[1]
+    assert b"i2" not in b"".join(collector.bodies)
+
+
+def test_server_shows_its_metrics(server, url):
+    httpx.post(url, json=body(line())).raise_for_status()
+    page = httpx.get(f"http://127.0.0.1:{server[0]}/metrics").text
+    assert 'raconteur_model_version_info{model="verbalizer",version="v1"} 1.0' in page
+
+
 def test_new_champion_writes_the_next_text(server, url):
     registry = write_version(server[2], "v2", word="watched")
     registry.promote("v2", cause="test")
 
     async def until_new():
-        client = KServeVerbalizer(f"http://127.0.0.1:{server[0]}")
+        client = KServeVerbalizer(f"http://127.0.0.1:{server[0]}", model="verbalizer")
         try:
             async with asyncio.timeout(30):
                 while True:

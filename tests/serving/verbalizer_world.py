@@ -5,16 +5,19 @@ import sys
 from pathlib import Path
 
 from raconteur.artifacts import Registry, new_folder
+from raconteur.represent.load import load_verbalizer
 from serving.models.verbalizer import open_verbalizer
 
 
 class Counting:
-    """`2 events, the last of i2`, with a word of its own in front."""
+    """`2 events, the last of i2`, with a word of its own in front; an event counts as a token."""
 
     def __init__(self, word):
         self._word = word
+        self.num_tokens_read = 0
 
     def write(self, histories):
+        self.num_tokens_read += sum(len(history.events) for history in histories)
         return [self._one(history) for history in histories]
 
     def _one(self, history):
@@ -23,7 +26,9 @@ class Counting:
         return f"{self._word} {len(history.events)} events, the last of {history.events[-1].item_id}"
 
 
-def load_counting(folder):
+def load(folder):
+    if not (folder / "word.json").exists():
+        return load_verbalizer(folder)  # a trained one: writing_world.py
     return Counting(json.loads((folder / "word.json").read_text())["word"])
 
 
@@ -38,7 +43,10 @@ def write_version(models, version, *, word):
 if __name__ == "__main__":
     models, port, grpc_port = sys.argv[1:]
     sys.argv = sys.argv[:1]  # kserve reads the arguments at import
-    from serving.models.model_server import BoundServer
+    from prometheus_client import REGISTRY
 
-    model = open_verbalizer(Path(models), load_counting)
+    from serving.models.model_server import BoundServer
+    from serving.records.metrics import ModelMetrics
+
+    model = open_verbalizer(Path(models), ModelMetrics(REGISTRY), load)
     BoundServer(host="127.0.0.1", http_port=int(port), grpc_port=int(grpc_port)).start([model])

@@ -12,7 +12,7 @@ last token. Axis letters: B texts, L positions, N candidates.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from raconteur.errors import ArtifactError, DataError
+from raconteur.reason.kept import KeptEncodings
 from raconteur.represent.mentions import expand, mention, mentioned, plain
 from raconteur.represent.tokenizer import ANSWER, CHOOSE, CONTROL, END, PAD, encode, load_tokenizer
 
@@ -73,6 +74,7 @@ class Prompts:
         )
         self._letters = [_control_id(tokenizer, name) for name in LETTERS] if head == "letters" else []
         self._unread = _unread(tokenizer, inputs, self._letters)
+        self._kept: KeptEncodings | None = None
         self._tokens: dict[str, int] = {}  # by item id: writing a mention costs more than looking it up
 
     @classmethod
@@ -105,7 +107,17 @@ class Prompts:
 
         Control tokens are dropped, so that no text can open the choice, answer it or name a letter.
         """
-        return [ids[-self.history_tokens :] for ids in self._encode(texts)]
+        return self._encode_newest(texts) if self._kept is None else self._kept.get(texts, self._encode_newest)
+
+    def keep_texts(self, max_texts: int, count: Callable[[str], None]) -> None:
+        """Has texts that come again not encoded again.
+
+        Args:
+            max_texts: that are kept; 0: none.
+            count: see `kept.KeptEncodings`.
+        """
+        if max_texts:
+            self._kept = KeptEncodings(max_texts=max_texts, count=count)
 
     def encode_items(self, item_ids: Sequence[str]) -> list[list[int]]:
         """Token ids of each item as a candidate; none for an item that the Reasoner does not know."""
@@ -157,6 +169,9 @@ class Prompts:
         unknown_BN = np.array([[not encoded[item_id] for item_id in row] for row in candidates])
         known = [[encoded[item_id] or [self.pad_id] for item_id in row] for row in candidates]
         return self.lay_out(self.encode_texts(texts), known), unknown_BN
+
+    def _encode_newest(self, texts: Sequence[str]) -> list[list[int]]:
+        return [ids[-self.history_tokens :] for ids in self._encode(texts)]
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         if self.inputs == "text":

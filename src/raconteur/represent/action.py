@@ -52,6 +52,7 @@ class ActionVerbalizer:
         self.facts = facts
         self.text = text
         self.max_new_tokens = max_new_tokens
+        self.num_tokens_read = 0  # by all calls, padding included
         self.actions_A = torch.tensor([_token(tokenizer, action) for action in ACTIONS])
         self._numbers_T = torch.zeros(model.config.vocab_size, dtype=torch.long)  # of each token; 0: no citation
         for number in range(1, MAX_CITED + 1):
@@ -75,6 +76,7 @@ class ActionVerbalizer:
         prompts = [self.prompt(history) for history in histories]
         # On the right a causal model cannot see padding, so it needs no mask.
         ids_PL, _ = pad(encode(self.tokenizer.backend_tokenizer, prompts), self.tokenizer.pad_token_id)
+        self.num_tokens_read += ids_PL.numel()
         states_PLW = self.model.model(ids_PL, use_cache=False).last_hidden_state
         numbers_PL = self._numbers_T[ids_PL]
         prompt_S, place_S = numbers_PL.nonzero(as_tuple=True)

@@ -48,6 +48,60 @@ Name an item only by the number of its event, such as <e3>, and each item once. 
 {TASTE} for a summary of the categories taken. These are filled in for you."""
 
 
+class NotePrompts:
+    """What the model reads, which is all that is needed to ask one whose weights are a server's.
+
+    Args:
+        titles: of the catalogue, by item id.
+        max_tokens: of a prompt; the oldest events that do not fit are left out.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        facts: Facts,
+        titles: Mapping[str, str],
+        text: TextConfig,
+        *,
+        max_tokens: int,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._facts = facts
+        self._titles = {item_id: short(title) for item_id, title in titles.items()}
+        self._max_events = text.max_events
+        self._max_tokens = max_tokens
+
+    def shown(self, history: History) -> tuple[Event, ...]:
+        """The events that the model may cite; of a very long log it sees the newest that fit its prompt."""
+        return history.events[-self._max_events :]
+
+    def prompt(self, history: History) -> str:
+        """To be encoded with special tokens added."""
+        lines = self._lines(self.shown(history))
+        lengths = [len(ids) for ids in self._tokenizer(lines)["input_ids"]] if lines else []
+        left = self._max_tokens - len(self._tokenizer(self._request([]))["input_ids"])
+        kept: list[str] = []
+        for line, length in zip(lines, lengths, strict=True):
+            left -= length + 1  # and the line's end
+            if left < 0:
+                break
+            kept.append(line)
+        return self._request(kept)
+
+    def _request(self, lines: Sequence[str]) -> str:
+        return as_prompt(self._tokenizer, "\n".join([INSTRUCTION, "", "<log>", *lines, "</log>"]))
+
+    def _lines(self, events: Sequence[Event]) -> list[str]:
+        """`12d play 43 tv “Harbour Lights” (drama, crime) <e3>`, newest first."""
+        count = len(events)
+        return [f"{self._line(events[row], events[-1])} {cited(row, count)}" for row in reversed(range(count))]
+
+    def _line(self, event: Event, newest: Event) -> str:
+        said = expand(event_text(event, newest.event_time), self._titles)
+        categories = ", ".join(self._facts.categories.get(event.item_id, ())[:MAX_CATEGORIES])
+        return harmless(f"{said} ({categories})" if categories else said, self._tokenizer)
+
+
 class LlmVerbalizer:
     """Implements `types.Verbalizer` by greedy generation."""
 
@@ -68,10 +122,11 @@ class LlmVerbalizer:
         self.facts = facts
         self.text = text
         self.max_new_tokens = max_new_tokens
+        self.num_tokens_read = 0  # by all calls, padding and what it wrote included
         self._base = base
         self._titles = titles
-        self._shown_titles = {item_id: short(title) for item_id, title in titles.items()}
         self._max_prompt_tokens = max_prompt_tokens
+        self._prompts = NotePrompts(tokenizer, facts, titles, text, max_tokens=max_prompt_tokens)
 
     @classmethod
     def zero_shot(
@@ -96,21 +151,12 @@ class LlmVerbalizer:
         )
 
     def shown(self, history: History) -> tuple[Event, ...]:
-        """The events that the model may cite; of a very long log it sees the newest that fit its prompt."""
-        return history.events[-self.text.max_events :]
+        """The events that the model may cite."""
+        return self._prompts.shown(history)
 
     def prompt(self, history: History) -> str:
         """What the model reads; also the prompts of its training."""
-        lines = self._lines(self.shown(history))
-        lengths = [len(ids) for ids in self.tokenizer(lines)["input_ids"]] if lines else []
-        left = self._max_prompt_tokens - len(self.tokenizer(self._request([]))["input_ids"])
-        kept: list[str] = []
-        for line, length in zip(lines, lengths, strict=True):
-            left -= length + 1  # and the line's end
-            if left < 0:
-                break
-            kept.append(line)
-        return self._request(kept)
+        return self._prompts.prompt(history)
 
     def write(self, histories: Sequence[History]) -> list[str]:
         texts = [""] * len(histories)
@@ -133,20 +179,8 @@ class LlmVerbalizer:
             do_sample=False,
             pad_token_id=self.tokenizer.pad_token_id,
         )
+        self.num_tokens_read += ids_BL.numel()
         return self.tokenizer.batch_decode(ids_BL[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-
-    def _request(self, lines: Sequence[str]) -> str:
-        return as_prompt(self.tokenizer, "\n".join([INSTRUCTION, "", "<log>", *lines, "</log>"]))
-
-    def _lines(self, events: Sequence[Event]) -> list[str]:
-        """`12d play 43 tv “Harbour Lights” (drama, crime) <e3>`, newest first."""
-        count = len(events)
-        return [f"{self._line(events[row], events[-1])} {cited(row, count)}" for row in reversed(range(count))]
-
-    def _line(self, event: Event, newest: Event) -> str:
-        said = expand(event_text(event, newest.event_time), self._shown_titles)
-        categories = ", ".join(self.facts.categories.get(event.item_id, ())[:MAX_CATEGORIES])
-        return harmless(f"{said} ({categories})" if categories else said, self.tokenizer)
 
     def save(self, folder: Path) -> None:
         """Writes the adapter and what is needed to ask again; the base is named and not copied."""

@@ -38,6 +38,7 @@ class RewriteVerbalizer:
         self.facts = facts
         self.text = text
         self.max_new_tokens = max_new_tokens
+        self.num_tokens_read = 0  # by all calls, padding and what it wrote included
 
     def shown(self, history: History) -> tuple[Event, ...]:
         """The events that the model is shown, and may cite."""
@@ -45,8 +46,7 @@ class RewriteVerbalizer:
 
     def prompt(self, history: History) -> str:
         """What the model reads; also the prompts of its training."""
-        events = self.shown(history)
-        return f"{numbered_log(events, events[-1].event_time)} {WRITE}" if events else WRITE
+        return prompt_of(self.shown(history))
 
     def write(self, histories: Sequence[History]) -> list[str]:
         prompts = [self.prompt(history) for history in histories]
@@ -73,6 +73,7 @@ class RewriteVerbalizer:
                 pad_token_id=self.tokenizer.pad_token_id,
                 eos_token_id=self.tokenizer.eos_token_id,
             )
+        self.num_tokens_read += ids.numel()
         written = ids[:, inputs["input_ids"].shape[1] :]
         return self.tokenizer.batch_decode(written, skip_special_tokens=True)
 
@@ -88,3 +89,8 @@ class RewriteVerbalizer:
         """
         saved = load_writer(folder)
         return cls(saved.model, saved.tokenizer, saved.facts, saved.text, max_new_tokens=saved.max_new_tokens)
+
+
+def prompt_of(events: Sequence[Event]) -> str:
+    """The newest events, numbered, and the cue to write."""
+    return f"{numbered_log(events, events[-1].event_time)} {WRITE}" if events else WRITE

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import onnx
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from raconteur.artifacts import Registry, new_folder, read_manifest, seal, verify
+from raconteur.artifacts import Registry, new_folder, read_manifest, seal, verify, version_number
 from raconteur.errors import ArtifactError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.reason.llm import ABOUT as REASONER
@@ -40,6 +40,8 @@ TRITON = """# The student for Triton's onnxruntime backend (the graph is of opse
 name: "student"
 backend: "onnxruntime"
 default_model_filename: "{model}"
+# The version stands for the graph's checksum: by it a client tells the champion's graph from another.
+version_policy {{ specific {{ versions: [ {number} ] }} }}
 max_batch_size: {max_batch}
 input [
   {{ name: "ids" data_type: TYPE_INT64 dims: [ -1 ] }},
@@ -96,19 +98,21 @@ def to_triton(source: Path, out: Path, *, num_instances: int = 1, num_threads: i
     opsets = {one.domain: one.version for one in onnx.load(source / MODEL).opset_import}
     history_tokens = int(json.loads((source / PROMPTS).read_text())["history_tokens"])
     num_candidates = int(about["config"].get("serve", {}).get("num_retrieved", 20))
+    number = version_number(about["source"]["files"][MODEL])
     text = TRITON.format(
         opset=opsets[""],
         length=history_tokens + num_candidates + 2,
         num_candidates=num_candidates,
         model=MODEL,
+        number=number,
         max_batch=MAX_BATCH,
         queue_us=QUEUE_US,
         num_instances=num_instances,
         num_threads=num_threads,
     )
     with new_folder(out, **about) as folder:
-        (folder / "student" / "1").mkdir(parents=True)
-        shutil.copy(source / MODEL, folder / "student" / "1" / MODEL)
+        (folder / "student" / str(number)).mkdir(parents=True)
+        shutil.copy(source / MODEL, folder / "student" / str(number) / MODEL)
         for name in (FILE, PROMPTS):
             shutil.copy(source / name, folder / "student" / name)
         (folder / "student" / "config.pbtxt").write_text(text)

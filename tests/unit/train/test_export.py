@@ -1,5 +1,6 @@
 """Exports load in what stands for their servers: our predictor's registry, Triton's schema, transformers offline."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -143,7 +144,9 @@ def test_triton_config_is_of_tritons_schema_and_fits_the_graph(student, tmp_path
     assert config["dynamic_batching"]["max_queue_delay_microseconds"] == "500"
     assert config["instance_group"] == [{"count": 3, "kind": "KIND_CPU"}]
     assert config["parameters"]["intra_op_thread_count"]["string_value"] == "2"
-    session = ort.InferenceSession(str(folder / "1" / config["default_model_filename"]))
+    number = int(hashlib.sha256((student / MODEL).read_bytes()).hexdigest()[:12], 16)
+    assert config["version_policy"] == {"specific": {"versions": [str(number)]}}
+    session = ort.InferenceSession(str(folder / str(number) / config["default_model_filename"]))
     types = {"tensor(int64)": "TYPE_INT64", "tensor(float)": "TYPE_FP32"}
     for side, tensors in (("input", session.get_inputs()), ("output", session.get_outputs())):
         declared = {one["name"]: one for one in config[side]}
@@ -160,7 +163,8 @@ def test_triton_prompts_encoded_by_the_files_beside_it_score_as_the_student_what
     folder = tmp_path / "out" / "student"
     layout, _ = Prompts.load(folder).choices(TEXTS, CANDIDATES)
     ids_BL = np.pad(layout.ids_BL, ((0, 0), (0, 7)))
-    session = ort.InferenceSession(str(folder / "1" / MODEL))
+    (graph,) = folder.glob(f"*/{MODEL}")
+    session = ort.InferenceSession(str(graph))
     feeds = {"ids": ids_BL, "choose": layout.choose_B, "candidates": layout.places_BN}
     got, expected = session.run(["scores"], feeds)[0], load_student(student).score(TEXTS, CANDIDATES)
     np.testing.assert_allclose(got[~np.isnan(expected)], expected[~np.isnan(expected)], atol=1e-5)
