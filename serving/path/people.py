@@ -53,7 +53,8 @@ class People:
         self._timeout_s = timeout_s
         self._rules = rules
         self._breaker = breaker
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="features")
+        self._calling = ThreadPoolExecutor(1, thread_name_prefix="features")
+        self._turn = asyncio.Lock()
         self._last: Cache[UserState] = Cache(max_entries=MAX_KNOWN, ttl_s=math.inf)
         self._unpushed: OrderedDict[str, tuple[Event, ...]] = OrderedDict()
 
@@ -92,27 +93,35 @@ class People:
         return Known(state, failure)
 
     def close(self) -> None:
-        self._reading.shutdown(wait=False, cancel_futures=True)
+        self._calling.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, call: Callable[[], Result], timeout_s: float) -> Result:
         """
         Raises:
             ServingError: the store failed, was too slow, or is left alone after failures.
         """
+        hurried = timeout_s < self._timeout_s
+        try:
+            # The wait for the calls of others is no fault of the store: only a caller in a hurry bounds it.
+            async with asyncio.timeout(timeout_s if hurried else None), self._turn:
+                return await self._breaker.call(lambda: self._bounded(call, max(timeout_s, self._timeout_s)))
+        except TimeoutError:
+            raise SpentError(f"no answer within {timeout_s * 1000:.0f} ms") from None
 
-        async def bounded() -> Result:
-            try:
-                async with asyncio.timeout(timeout_s):
-                    return await asyncio.get_running_loop().run_in_executor(self._reading, copy_context().run, call)
-            except TimeoutError:
-                said = f"no answer within {timeout_s * 1000:.0f} ms"
-                raise (SpentError(said) if timeout_s < self._timeout_s else ServingError(said)) from None
-            except ServingError:
-                raise
-            except Exception as error:  # a store fails in the ways of its backend; each of them degrades one answer
-                raise ServingError(f"{type(error).__name__}: {error}") from error
-
-        return await self._breaker.call(bounded)
+    async def _bounded(self, call: Callable[[], Result], timeout_s: float) -> Result:
+        """
+        Raises:
+            ServingError: the store failed or was too slow.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.get_running_loop().run_in_executor(self._calling, copy_context().run, call)
+        except TimeoutError:
+            raise ServingError(f"no answer within {timeout_s * 1000:.0f} ms") from None
+        except ServingError:
+            raise
+        except Exception as error:  # a store fails in the ways of its backend; each of them degrades one answer
+            raise ServingError(f"{type(error).__name__}: {error}") from error
 
     def _wait_with(self, user_id: str, events: Sequence[Event]) -> None:
         self._unpushed[user_id] = (*self._unpushed.pop(user_id, ()), *events)[-self._rules.num_recent_events :]

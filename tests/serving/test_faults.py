@@ -92,6 +92,18 @@ def test_ten_times_more_clients_than_fit_are_served_or_turned_away_and_nothing_g
     assert (after.status, items(after), after.json()["degraded"]) == (200, ["i3", "i2", "i4"], False)
 
 
+def test_burst_whose_reads_together_outlast_the_limit_of_one_is_answered_from_the_store(tmp_path):
+    async def story():
+        async with opened(tmp_path, features_timeout_ms=500) as door:
+            door.store.users = {f"u{number}": user(f"u{number}", ["i1"], "court court") for number in range(16)}
+            read = door.store.read
+            door.store.read = lambda user_id: (time.sleep(0.06), read(user_id))[1]
+            asked = (door.post(RECOMMEND, {"user_id": user_id}) for user_id in door.store.users)
+            return [answer.json()["degraded"] for answer in await asyncio.gather(*asked)]
+
+    assert asyncio.run(story()) == [False] * 16
+
+
 # Clocks
 
 
