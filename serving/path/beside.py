@@ -109,17 +109,25 @@ class Retrieval:
 
     async def _keep_running(self, source: Source) -> None:
         while True:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                command = [sys.executable, "-m", __name__, str(theirs.fileno())]
-                process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            try:
+                await self._run(source)
+                logger.warning("the second retrieval process ended; this one retrieves until it is back")
+            except Exception as error:  # whatever becomes of it, this process can do without
+                logger.warning("no second retrieval process for now: %r", error)
+            await asyncio.sleep(PAUSE_S)
+
+    async def _run(self, source: Source) -> None:
+        """One second process, from its start to its end."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            command = [sys.executable, "-m", __name__, str(theirs.fileno())]
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            theirs.close()  # so that its end is the end of the connection
             try:
                 await self._talk(ours, source)
             finally:
                 process.kill()
                 await asyncio.to_thread(process.wait)
-            logger.warning("the second retrieval process ended; this one retrieves until it is back")
-            await asyncio.sleep(PAUSE_S)
 
     async def _talk(self, ours: socket.socket, source: Source) -> None:
         """Until the second process ends or is given up."""

@@ -140,6 +140,22 @@ def test_burst_after_a_pause_is_no_hang(source, monkeypatch):
     assert told(source, story)
 
 
+def test_second_process_that_cannot_start_is_tried_again(source, monkeypatch):
+    async def story():
+        retrieval, stock = Retrieval(source), source.open().current
+        with monkeypatch.context() as broken:
+            broken.setattr(sys, "executable", "no such program")
+            retrieval.start()
+            await asyncio.sleep(0.2)
+            found = await retrieval.find(stock, QUEST, alone=False)
+        await until(lambda: retrieval.ready)
+        await retrieval.close()
+        return found, retrieve(stock.parts, QUEST)
+
+    there, here = asyncio.run(story())
+    assert there == here
+
+
 def test_second_process_ends_with_the_one_that_asks(source, tmp_path):
     program = """
 import asyncio, pickle, sys
