@@ -93,6 +93,8 @@ def tokens(text: str, titles: Mapping[str, Sequence[str]], *, logged: Sequence[s
     found: list[Word | Mention] = []
     for match in re.finditer(f"{quoted}{_MENTION}|{_WORD}", " ".join(text.split())):
         name, item, word = match.groupdict().get("title"), match["item"], match["word"]
+        if name == "":  # a pair of quotation marks names nothing
+            continue
         if name is not None:
             found.append(Mention(name, tuple(titles.get(safe(name), ())), quoted=True))
         elif item is not None:

@@ -26,6 +26,7 @@ COUNTED = frozenset(
     {"popularity", "recent_popularity", "markov", "markov_discounted", "linear", "neighbours", "lexical"}
 )
 FLOOR = 0.3  # of a row's mean, added before the logarithm: items that were never counted stay comparable
+EQUAL = np.float32(1e-4)  # of the mean: scores that deviate by less are equal, the rest is rounding
 RANK_OFFSET = 60.0
 RANKED = 100  # places of a part that reciprocal rank fusion looks at
 BATCH = 256  # histories scored at once by `candidates`: bounds the [parts, batch, catalogue] scores
@@ -156,16 +157,20 @@ def part_scores(parts: Mapping[str, Retriever], histories: Sequence[Sequence[str
 def standardised(scores_PBV: FloatArray, names: Sequence[str]) -> FloatArray:
     """Scores of mean 0 and deviation 1 over each row, those of COUNTED parts as logarithms.
 
-    A row of equal scores, or one that holds a NaN or an infinity, becomes 0: that part then has no say.
+    A row of equal scores (but for what rounding does to them), or one that holds a NaN or an infinity, becomes 0: that
+    part then has no say.
     """
     counted_P = np.array([name in COUNTED for name in names])
     real_PB1 = np.isfinite(scores_PBV).all(axis=2, keepdims=True)
     scores_PBV = np.where(real_PB1, scores_PBV, np.float32(0.0)).astype(np.float32)
     counts_PBV = np.maximum(scores_PBV[counted_P], 0.0)
     scores_PBV[counted_P] = np.log(counts_PBV + FLOOR * counts_PBV.mean(axis=2, keepdims=True) + np.float32(1e-12))
-    scores_PBV -= scores_PBV.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
+    mean_PB1 = scores_PBV.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
+    scores_PBV -= mean_PB1
+    scores_PBV -= scores_PBV.mean(axis=2, keepdims=True)  # what rounding the mean of large scores left
     deviation_PB1 = np.sqrt(np.einsum("pbv,pbv->pb", scores_PBV, scores_PBV) / scores_PBV.shape[2])[:, :, None]
-    return np.where(deviation_PB1 > 1e-6, scores_PBV / np.maximum(deviation_PB1, 1e-6), np.float32(0.0))
+    least_PB1 = np.maximum(EQUAL * np.abs(mean_PB1), np.float32(1e-6))
+    return np.where(deviation_PB1 > least_PB1, scores_PBV / np.maximum(deviation_PB1, 1e-6), np.float32(0.0))
 
 
 def reciprocal_ranks(scores_PBV: FloatArray) -> FloatArray:

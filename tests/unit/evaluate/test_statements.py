@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from raconteur.config.schema import DataConfig
@@ -204,6 +204,7 @@ def test_read_whatever_citations_are_resolved_to_is_true(world, words):
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet="<item:123> x2d.likes“”", max_size=60))
+@example(text="“”")
 def test_read_any_text_every_word_is_counted_once(text):
     history = History("u", (Event("1", datetime(2025, 1, 1, tzinfo=UTC), "play"),))
     facts = Facts({"1": ("e",)}, DataConfig())

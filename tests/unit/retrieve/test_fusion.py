@@ -61,6 +61,14 @@ def test_standardised_any_scores_are_finite_and_centred(scores):
     assert (np.abs(found.mean(axis=2)) < 1e-3).all()
 
 
+def test_standardised_scores_that_differ_by_rounding_alone_are_equal():
+    counts = np.full((1, 1, 5), 2.220446e-16, np.float32)  # their logarithms are near -27.6
+    counts[0, 0, 2] = 1.1e-16
+    offset = np.array([[[1e6, 1e6 + 0.125, 1e6, 1e6, 1e6 - 0.125]]], np.float32)
+    assert (standardised(counts, ["markov"]) == 0).all()
+    assert (standardised(offset, ["sequential"]) == 0).all()
+
+
 @given(arrays(np.int64, (2, 3, 5), elements=st.integers(0, 1000)), st.floats(0.5, 8.0))
 def test_standardised_unit_of_the_scores_does_not_matter(scores, unit):
     names = ["sequential", "markov"]
