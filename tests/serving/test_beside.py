@@ -9,6 +9,7 @@ import sys
 import psutil
 import pytest
 from serving_world import write_version
+from waiting import until
 
 from raconteur.guard.rules import Wanted
 from serving.follow import Loaded
@@ -40,14 +41,6 @@ def told(source, story):
             await retrieval.close()
 
     return asyncio.run(run())
-
-
-async def until(condition):
-    for _ in range(3000):
-        if condition():
-            return
-        await asyncio.sleep(0.01)
-    pytest.fail("condition not met in time")
 
 
 def second_process():

@@ -91,7 +91,7 @@ def checked(
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """The catalogue of the items that a sentence may name: the same verdicts as with all, and quickly made."""
 
     categories: Mapping[str, Sequence[str]]
@@ -104,7 +104,7 @@ class _Judge:
 
     reader: Reader
     history: History
-    known: _Known
+    known: Known
     about: str | None
     takes: Counter[str]  # by item
     past: Mapping[str, frozenset[str]]  # past form of an event type to the items with such an event
@@ -112,7 +112,7 @@ class _Judge:
     @classmethod
     def of(cls, history: History, facts: Catalogue, titles: Mapping[str, str], about: str | None) -> "_Judge":
         ids = {event.item_id for event in history.events} | ({about} if about is not None else set())
-        known = _Known({one: facts.categories.get(one) or () for one in ids}, facts.is_take)
+        known = Known({one: facts.categories.get(one) or () for one in ids}, facts.is_take)
         items_of: dict[str, set[str]] = {}
         for event in history.events:
             for form in _past_forms(event.event_type):

@@ -6,24 +6,17 @@ cut into pieces, sentences and the words said of one item, and a piece that make
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from raconteur.evaluate.statements import Catalogue, Reader
 from raconteur.evaluate.wording import AGE, safe
-from raconteur.types import Event, History
+from raconteur.guard.claims import Known
+from raconteur.types import History
 
 _NOBODY = ""  # id of no item, which has every category
 _MENTION = re.compile(r"<item:[^<>\s]+>")
 _STOPS = (".", "!", "?")
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The catalogue of the items of one log: the same verdicts as with all, and quickly made."""
-
-    categories: Mapping[str, Sequence[str]]
-    is_take: Callable[[Event], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ class Witness:
         ids = {event.item_id for event in history.events}
         categories = {item_id: self.facts.categories.get(item_id) or () for item_id in ids}
         titles = {item_id: title for item_id in ids if (title := self.titles.get(item_id))}
-        known = _Known({**categories, _NOBODY: self.categories}, self.facts.is_take)
+        known = Known({**categories, _NOBODY: self.categories}, self.facts.is_take)
         return Reader([history], known, {**titles, _NOBODY: ""})
 
 

@@ -20,6 +20,7 @@ from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.takes import takes_before
 from raconteur.errors import TrainingError
 from raconteur.reason.light import Evidence
+from raconteur.retrieve.encode import index_items
 from raconteur.retrieve.fusion import BATCH, FusedRetriever
 from raconteur.retrieve.load import load_retriever
 from raconteur.retrieve.sequential import SequentialRetriever
@@ -76,7 +77,7 @@ def evidence_of(
         taken: items that each user took, oldest first.
         candidates: as many for every history.
     """
-    index = {item_id: column for column, item_id in enumerate(retriever.item_ids)}
+    index = index_items(retriever.item_ids)
     columns_BN = np.array([[index.get(item_id, -1) for item_id in row] for row in candidates])
     told = []
     for start in range(0, len(taken), BATCH):
