@@ -21,6 +21,7 @@ from serving.path.breaker import Breaker, SpentError
 from serving.path.cache import Cache
 
 MAX_KNOWN = 2_000  # users whose last state is kept: some 40 KB each with a hundred events
+MAX_AHEAD = 4  # calls given to the store's thread: with one, it would idle until the event loop brings the next
 MAX_UNPUSHED = 5_000  # users whose events wait for the store
 Result = TypeVar("Result")
 Categories = Mapping[str, Sequence[str]]
@@ -54,7 +55,7 @@ class People:
         self._rules = rules
         self._breaker = breaker
         self._calling = ThreadPoolExecutor(1, thread_name_prefix="features")
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Semaphore(MAX_AHEAD)
         self._last: Cache[UserState] = Cache(max_entries=MAX_KNOWN, ttl_s=math.inf)
         self._unpushed: OrderedDict[str, tuple[Event, ...]] = OrderedDict()
 
