@@ -19,7 +19,8 @@ SOURCES := src components pipelines serving monitoring feature_repo tests
 demo: env
 	$(BIN)/raconteur demo $(if $(ONCE),--once) $(if $(DATA),--data "$(DATA)")
 
-# Two at a time, a file in one piece, in the order of the folders: the longest files come first.
+# Two at a time, with a thread each; a file in one piece, in the order of the folders: the longest files come first.
+test: export OMP_NUM_THREADS := 1
 test: env
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 

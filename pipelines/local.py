@@ -20,6 +20,7 @@ from kfp import local
 
 from pipelines.runlog import RunLog, StepEvent
 from raconteur.errors import PipelineError
+from raconteur.threads import wait_briefly
 
 
 def run_locally(
@@ -63,7 +64,7 @@ def _failure(error: RuntimeError, log: RunLog) -> str:
 def _captured(log: RunLog) -> Iterator[None]:
     """Sends kfp's prints and log records to the run's log, and its steps' lines as they come."""
     os.environ["PYTHONUNBUFFERED"] = "1"  # a step's line is shown when it is printed
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    wait_briefly()
     root = logging.getLogger()
     handler, level = logging.StreamHandler(log), root.level
     handler.setFormatter(logging.Formatter("%(asctime)s - %(levelname)s - %(message)s"))

@@ -1,6 +1,5 @@
 """`raconteur ablate`: the table of all Verbalizers, Reasoners, negatives and data, cell by cell."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from raconteur.cli.settings import Overrides
+from raconteur.threads import wait_briefly
 
 CONFIG = Path("configs/ablation.toml")
 
@@ -29,7 +29,7 @@ def ablate(
     ] = False,
 ) -> None:
     """Fill the table and write its report; cells that are done are kept, and a killed run goes on where it was."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: threads that wait shall sleep
+    wait_briefly()
     from raconteur.config.ablation import load_ablation
     from raconteur.train.ablate.plan import describe, plan, select
 

@@ -14,6 +14,8 @@ from types import FrameType
 
 import typer
 
+from raconteur.threads import PASSIVE
+
 
 def start(module: str, *arguments: str) -> int:
     """Runs `python -m module` with our terminal and returns its exit status."""
@@ -34,7 +36,7 @@ def command(module: str, *arguments: str) -> Sequence[str]:
 
 def environment() -> dict[str, str]:
     """Ours, with OpenMP threads that sleep while they wait: several processes share the cores."""
-    return {"OMP_WAIT_POLICY": "passive", **os.environ}
+    return {**PASSIVE, **os.environ}
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """`raconteur students`: students beside their teacher and twins, ranking in two stages, and the router between them."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from raconteur.cli.settings import Overrides
+from raconteur.threads import wait_briefly
 
 CONFIG = Path("configs/ablation.toml")
 CHOSEN = ["*/0/rewrite"]
@@ -26,7 +26,7 @@ def students(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the stages and which are there.")] = False,
 ) -> None:
     """Distil, build and measure students of the table's Reasoners; what is done is kept, and shared with `ablate`."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded: threads that wait shall sleep
+    wait_briefly()
     from raconteur.config.ablation import load_ablation
     from raconteur.train.ablate.students import describe, select
 
