@@ -68,4 +68,5 @@ def for_transformers(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of each text, without control tokens added."""
-    return [encoding.ids for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    # `fast` leaves out where in the text each token stands: half of the time.
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]

@@ -148,11 +148,9 @@ def mixture(
     template = TemplateVerbalizer(
         tokenizer, budget_tokens=config.text.history_tokens, max_events=config.text.max_events
     )
-    raw = template.write(histories)
-    return [
-        text if rng.uniform() < TEMPLATE_SHARE else _styled(history, facts, rng)
-        for text, history in zip(raw, histories, strict=True)
-    ]
+    texts = [None if rng.uniform() < TEMPLATE_SHARE else _styled(history, facts, rng) for history in histories]
+    raw = iter(template.write([history for text, history in zip(texts, histories, strict=True) if text is None]))
+    return [next(raw) if text is None else text for text in texts]
 
 
 def _styled(history: History, facts: Facts, rng: np.random.Generator) -> str:

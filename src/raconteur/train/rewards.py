@@ -12,7 +12,7 @@ Axis letters: S samples, D draws of candidates, N candidates, G groups.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,17 @@ EQUAL = 1e-3  # samples of a group whose choice terms lie within this are equal:
 _REFERENCE = re.compile(r"<e\d+>|<item:[^<>\s]+>")
 
 Terms = dict[str, FloatArray]  # by name; one value a sample
+
+
+@dataclass(frozen=True)
+class Log:
+    """The template's text of a history, which others are measured by."""
+
+    num_tokens: float
+    logprob: float  # of the true item after it, nats, mean over the draws
+
+
+Logs = dict[int, Log]  # by row of the rollouts
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,8 @@ class Rewards:
             budget_tokens=judge.prompts.history_tokens,
             max_events=config.text.max_events,
         )
+        self._step: int | None = None
+        self._logs: Logs = {}  # of that step
 
     def terms(
         self, texts: Sequence[str], rows: Sequence[int], step: int, completions: Sequence[str] | None = None
@@ -85,11 +98,17 @@ class Rewards:
             rows: for each text the number of its history and target in the rollouts.
             completions: what the model wrote before resolving; None where a text cannot refer to nothing.
         """
-        distinct = list(dict.fromkeys(rows))
-        logs = dict(zip(distinct, self._template.write([self._history(row) for row in distinct]), strict=True))
+        seed = self._config.seed
+        # One set of negatives a prompt and draw, so that a group is compared on equal terms; orders differ by sample.
+        lists = {row: self._draw(row, np.random.default_rng([seed, 4, step, row])) for row in dict.fromkeys(rows)}
+        orders = np.random.default_rng([seed, 4, step])
+        chosen_SD, logprob_SD = self._judged(texts, [lists[row] for row in rows], orders)
+        logs = self._measured(lists, orders, step)
         return {
-            **self._choice(texts, rows, logs, step),
-            "length": length_plateau(self._num_tokens(texts), self._num_tokens([logs[row] for row in rows])),
+            "accuracy": chosen_SD.mean(axis=1),
+            "probability": np.exp(logprob_SD).mean(axis=1),
+            "gain": logprob_SD.mean(axis=1) - np.array([logs[row].logprob for row in rows]),
+            "length": length_plateau(self._num_tokens(texts), np.array([logs[row].num_tokens for row in rows])),
             "valid": self._valid(completions, rows) if completions is not None else np.ones(len(texts)),
         }
 
@@ -117,20 +136,17 @@ class Rewards:
             "empty": float(np.mean([not text for text in texts])),
         }
 
-    def _choice(self, texts: Sequence[str], rows: Sequence[int], logs: dict[int, str], step: int) -> Terms:
-        """Accuracy, probability and gain, each a mean over the draws."""
-        seed = self._config.seed
-        # One set of negatives a prompt and draw, so that a group is compared on equal terms; orders differ by sample.
-        lists = {row: self._draw(row, np.random.default_rng([seed, 4, step, row])) for row in logs}
-        orders = np.random.default_rng([seed, 4, step])
-        chosen_SD, logprob_SD = self._judged(texts, [lists[row] for row in rows], orders)
-        _, log_logprob_RD = self._judged(list(logs.values()), list(lists.values()), orders)
-        start = dict(zip(logs, log_logprob_RD.mean(axis=1), strict=True))
-        return {
-            "accuracy": chosen_SD.mean(axis=1),
-            "probability": np.exp(logprob_SD).mean(axis=1),
-            "gain": logprob_SD.mean(axis=1) - np.array([start[row] for row in rows]),
-        }
+    def _measured(self, lists: Mapping[int, Sequence[Sequence[str]]], orders: np.random.Generator, step: int) -> Logs:
+        """The template's texts of these rows; kept while the step lasts, in which whole styles are tried on them."""
+        if step != self._step:
+            self._step, self._logs = step, {}
+        new = [row for row in lists if row not in self._logs]
+        if new:
+            texts = self._template.write([self._history(row) for row in new])
+            _, logprob_RD = self._judged(texts, [lists[row] for row in new], orders)
+            found = zip(self._num_tokens(texts).tolist(), logprob_RD.mean(axis=1).tolist(), strict=True)
+            self._logs |= {row: Log(*one) for row, one in zip(new, found, strict=True)}
+        return self._logs
 
     def _draw(self, row: int, rng: np.random.Generator) -> list[list[str]]:
         """Candidate lists [D][N] of a row, the truth first."""
