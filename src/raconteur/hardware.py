@@ -1,6 +1,7 @@
 """What this machine computes fast."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor
@@ -13,6 +14,17 @@ def autocast() -> AbstractContextManager[None]:
     Elsewhere torch emulates bf16, which was measured a hundred times slower than float32, so nothing is changed there.
     """
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_bf16())
+
+
+@contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """As many threads in torch's operators as what they are compared with has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def has_bf16() -> bool:

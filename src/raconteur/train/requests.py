@@ -6,8 +6,8 @@ in serving (`retrieve.rerank`), by weights learned on the validation users, for 
 found as well. Test users are for the curve. Costs are CPU milliseconds of one request at a time, and tokens read.
 """
 
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,14 @@ from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.histories import history_before
 from raconteur.data.takes import takes_before
-from raconteur.evaluate.routing import COSTS, KINDS, MIDDLE, REASONER, REQUESTS, SCHEMA, SPLITS
+from raconteur.evaluate.routing import COSTS, KINDS, MIDDLE, REASONER, REQUESTS, SCHEMA, SPLITS, Cost
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.reason.onnx import OnnxReasoner
 from raconteur.represent.load import writer_of
 from raconteur.retrieve.load import load_retriever
 from raconteur.retrieve.rerank import Rerank, features, learn
 from raconteur.train.examples import choices, training_log
+from raconteur.train.turns import Call, costs_in_turns
 from raconteur.types import Retriever, Verbalizer
 
 BATCH = 256  # users retrieved for at once
@@ -73,9 +74,9 @@ def write_requests(
     versions = {name: content_version(folder) for name, folder in folders.items()}
     with new_folder(out, kind="requests", versions=versions, config=config.model_dump(mode="json")) as folder:
         table.select(SCHEMA.names()).cast(SCHEMA).write_parquet(folder / REQUESTS)
-        write_json(folder / COSTS, costs)
+        write_json(folder / COSTS, {name: asdict(cost) for name, cost in costs.items()})
         rerank.save(folder)
-    return {f"{name}_ms": cost["ms"] for name, cost in costs.items()}
+    return {f"{name}_ms": cost.ms for name, cost in costs.items()}
 
 
 def _texts(rows: pl.DataFrame, dataset: Dataset, writer: Verbalizer, config: Config) -> list[str]:
@@ -169,25 +170,17 @@ def _with_context(table: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     return table.with_columns(pl.col(c.POSITION).alias("num_events"), pl.Series("num_cold", num_cold, dtype=pl.Int64))
 
 
-def _costs(models: Mapping[str, Ranker], rows: pl.DataFrame, texts: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """CPU milliseconds (median and p99) and mean tokens of one request; models take turns, so noise hurts all alike."""
-    asked = list(zip([texts[user] for user in rows[c.USER_ID]], rows[c.CANDIDATES].to_list(), strict=True))
-    spent_ms: dict[str, list[float]] = {name: [] for name in models}
-    for text, candidates in asked:
-        for name, model in models.items():
-            began = time.process_time()
-            model.score([text], [candidates])
-            spent_ms[name].append(1000 * (time.process_time() - began))
-    return {
-        name: {
-            "ms": float(np.median(spent_ms[name])),
-            "p99_ms": float(np.quantile(spent_ms[name], 0.99)),
-            "tokens": _mean_tokens(model, asked),
-        }
-        for name, model in models.items()
-    }
+def _costs(models: Mapping[str, Ranker], rows: pl.DataFrame, texts: Mapping[str, str]) -> dict[str, Cost]:
+    """Processor time and mean tokens of one request."""
+    asked = [texts[user] for user in rows[c.USER_ID]], rows[c.CANDIDATES].to_list()
+    costs = costs_in_turns({name: _call(model, *asked) for name, model in models.items()}, rows.height)
+    return {name: replace(cost, tokens=_mean_tokens(models[name], *asked)) for name, cost in costs.items()}
 
 
-def _mean_tokens(model: Ranker, asked: Sequence[tuple[str, Sequence[str]]]) -> float:
-    layout, _ = model.prompts.choices([text for text, _ in asked], [candidates for _, candidates in asked])
+def _call(model: Ranker, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> Call:
+    return lambda part: model.score(texts[part], candidates[part])
+
+
+def _mean_tokens(model: Ranker, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> float:
+    layout, _ = model.prompts.choices(texts, candidates)
     return float(layout.places_BN[:, -1].mean()) + 2  # up to the last candidate, and the cue to answer

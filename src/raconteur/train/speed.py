@@ -19,6 +19,7 @@ import torch
 from raconteur.artifacts import new_folder
 from raconteur.config.schema import Config
 from raconteur.errors import TrainingError
+from raconteur.hardware import torch_threads
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.reason.prompts import Layout, Prompts
 from raconteur.runtime import start_session
@@ -56,17 +57,12 @@ def build_table(
     """
     source = ChoiceReasoner.load(student)
     calibration, checked = held_out(config, data, verbalizer)
-    before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
-        with TemporaryDirectory() as room:
-            paths = write_builds(source, config.student.builds, calibration, Path(room))
-            measured = measure_builds(config, source, paths, checked)
-            calls: dict[str, Call] = {ORIGINAL: _torch_call(source)}
-            calls |= {name: _onnx_call(path, num_threads) for name, path in paths.items()}
-            speeds = measure_speeds(calls, source.prompts, checked)
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(num_threads), TemporaryDirectory() as room:
+        paths = write_builds(source, config.student.builds, calibration, Path(room))
+        measured = measure_builds(config, source, paths, checked)
+        calls: dict[str, Call] = {ORIGINAL: _torch_call(source)}
+        calls |= {name: _onnx_call(path, num_threads) for name, path in paths.items()}
+        speeds = measure_speeds(calls, source.prompts, checked)
     chosen = fastest(measured, speeds)
     table = _rows(measured, speeds, chosen, (student / "model.safetensors").stat().st_size / MIB)
     with new_folder(out, kind="builds", threads=num_threads, config=config.model_dump(mode="json")) as folder:

@@ -4,8 +4,7 @@ The Reasoner is timed in the same turns, since milliseconds of two processes do 
 which the evidence is found, which a ranker of retrieved candidates does not spend again. Axis letters: B requests.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,11 +26,11 @@ from raconteur.train.ablate.texts import TEXT, TEXTS
 from raconteur.train.evidence import evidence_of, load_fused
 from raconteur.train.examples import choices
 from raconteur.train.requests import TIMED
+from raconteur.train.turns import Call, costs_in_turns
 from raconteur.types import FloatArray
 
 ANSWERS = "answers.parquet"
 RETRIEVAL = "retrieval"  # among the costs
-Call = Callable[[slice], object]  # answers these requests
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def write_answers(
     }
     for name, ranker in rankers.items():
         calls[name] = _light_call(ranker, read, candidates, known)
-    costs = _costs(calls, min(TIMED, rows.height))
+    costs = costs_in_turns(calls, min(TIMED, rows.height))
     num_tokens = float(np.mean([len(ids) for ids in teacher.prompts.encode_texts(read)]))
     costs |= {name: replace(costs[name], tokens=num_tokens) for name in rankers}
     with new_folder(out, kind="answers", config=config.model_dump(mode="json")) as folder:
@@ -102,21 +101,3 @@ def write_answers(
 
 def _light_call(ranker: LightRanker, read: Sequence[str], candidates: Sequence[Sequence[str]], known: Evidence) -> Call:
     return lambda asked: ranker.score(read[asked], candidates[asked], known[asked])
-
-
-def _costs(calls: Mapping[str, Call], num: int) -> dict[str, Cost]:
-    """CPU milliseconds of one request at a time, median and p99.
-
-    The order is drawn for every request: who comes behind a large model finds its own data gone from the caches.
-    """
-    spent_ms: dict[str, list[float]] = {name: [] for name in calls}
-    rng = np.random.default_rng(0)
-    for row in range(num):
-        for name in rng.permutation(list(calls)).tolist():
-            began = time.process_time()
-            calls[name](slice(row, row + 1))
-            spent_ms[name].append(1000 * (time.process_time() - began))
-    return {
-        name: Cost(ms=float(np.median(spent)), p99_ms=float(np.quantile(spent, 0.99)))
-        for name, spent in spent_ms.items()
-    }
