@@ -113,7 +113,7 @@ class Cache(View):
     name: str
     hits: int
     misses: int
-    entries: int
+    entries: int | None = Field(description="null: each ranker keeps its own")
 
 
 class Status(View):

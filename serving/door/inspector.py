@@ -87,7 +87,7 @@ class Inspector:
                 for name, breaker in engine.breakers.items()
             ],
             traffic=self._service.traffic.summary(),
-            caches=self._caches({"answers": len(engine.answers), "reasoner": len(engine.scores)}),
+            caches=self._caches({"answers": len(engine.answers), "reasoner": len(engine.scores), "encodings": None}),
         )
 
     async def _scored(self, name: str, served: Served, stock: Stock) -> tuple[AskedRanker, Scores]:
@@ -116,7 +116,7 @@ class Inspector:
         combined = stock.routing.combined(name, scores, served.candidates)
         return AskedRanker(version=version, latency_ms=(time.perf_counter() - before) * 1000), combined.tolist()
 
-    def _caches(self, entries: Mapping[str, int]) -> list[Cache]:
+    def _caches(self, entries: Mapping[str, int | None]) -> list[Cache]:
         counted = self._service.metrics.cache_counts()
         return [
             Cache(

@@ -178,7 +178,11 @@ def test_status_tells_versions_breakers_traffic_and_caches(call, console):
         "reasoner": ("v1", "closed"),
     }
     assert status["traffic"]["routes"] == {"student": 2, "cold": 1}
-    assert {cache["name"]: cache["entries"] for cache in status["caches"]} == {"answers": 2, "reasoner": 0}
+    assert {cache["name"]: cache["entries"] for cache in status["caches"]} == {
+        "answers": 2,
+        "reasoner": 0,
+        "encodings": None,
+    }
 
 
 def test_status_look_ups_of_caches_are_counted(call):

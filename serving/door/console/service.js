@@ -52,6 +52,7 @@ function routeBar(routes, whole) {
 
 function cache({ name, hits, misses, entries }) {
   const asked = hits + misses;
-  return el("div", { title: `${hits} hits, ${misses} misses, ${entries} entries` },
+  const kept = entries === null ? "" : `, ${entries} entries`;
+  return el("div", { title: `${hits} hits, ${misses} misses${kept}` },
     el("dt", {}, name), el("dd", {}, asked ? percent(hits / asked) : "–"));
 }
