@@ -4,7 +4,8 @@ EASE, Linear and Markov score an item by a sum over the history, so their contri
 the matrix. A fusion adds its parts' scores on a common scale: what a part adds to an item, where it speaks for it, is
 divided among the history's items in proportion to their contributions there, and the parts are summed. Other retrievers
 (popularity, sequential, neighbours, lexical, dense) give no such sum: for them nothing is told.
-Axis letters: H items of the history, N items asked about, P parts, V items of the catalogue.
+Axis letters: H distinct items of the history, K items that a model asks with, N items asked about, P parts of a fusion,
+V items of the catalogue.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,20 +54,23 @@ def contributions(
     else:
         rows_H, added_HN = _added(retriever, taken, columns_N)
     names = [retriever.item_ids[row] for row in rows_H]
-    order_HN = np.argsort(-added_HN, axis=0, kind="stable")[:most]
+    order_MN = np.argsort(-added_HN, axis=0, kind="stable")[:most]
+    most_MN = np.take_along_axis(added_HN, order_MN, axis=0)
     told = {
-        item_id: {names[row]: added_H[row] for row in order_H if added_H[row]}
-        for item_id, added_H, order_H in zip(asked, added_HN.T.tolist(), order_HN.T.tolist(), strict=True)
+        item_id: {names[row]: added for row, added in zip(order_M, most_M, strict=True) if added}
+        for item_id, order_M, most_M in zip(asked, order_MN.T.tolist(), most_MN.T.tolist(), strict=True)
     }
     return [told.get(item_id, {}) for item_id in item_ids]
 
 
 def _added(retriever: Retriever, taken: IntArray, columns_N: IntArray) -> tuple[IntArray, FloatArray]:
     """Distinct items of the history [H], and what each adds to the items asked about [H, N]."""
-    if not _is_item_item(retriever):
-        return _nothing(columns_N)
-    rows_H, query_H, links_HN = _links(retriever, taken, columns_N)
-    return rows_H, query_H[:, None] * links_HN
+    rows_H = np.unique(taken)
+    added_HN = np.zeros((len(rows_H), len(columns_N)))
+    if _is_item_item(retriever):
+        items_K, added_KN = _terms(retriever, taken, columns_N)
+        np.add.at(added_HN, np.searchsorted(rows_H, items_K), added_KN)
+    return rows_H, added_HN
 
 
 def _by_fusion(
@@ -77,39 +81,40 @@ def _by_fusion(
         for place, (part, weight) in enumerate(zip(fused.parts.values(), fused.weights.tolist(), strict=True))
         if weight > 0 and _is_item_item(part)
     ]
+    rows_H = np.unique(taken)
+    total_HN = np.zeros((len(rows_H), len(columns_N)))
     if not chosen or not len(taken):
-        return _nothing(columns_N)
+        return rows_H, total_HN
     if evidence_PN is None:
         history = [fused.item_ids[place] for place in taken]
         evidence_PN = fused.score_with_parts([history])[1][:, 0, columns_N]
-    rows_H = np.unique(taken)
-    total_HN = np.zeros((len(rows_H), len(columns_N)))
     for place, weight, part in chosen:
-        items, query, links = _links(part, taken, columns_N)
-        for_it = np.maximum(query[:, None] * links, 0.0)
+        items_K, added_KN = _terms(part, taken, columns_N)
+        for_it_KN = np.maximum(added_KN, 0.0)
         said_N = weight * np.maximum(evidence_PN[place], 0.0)
-        total_HN[np.searchsorted(rows_H, items)] += for_it * (said_N / np.maximum(for_it.sum(axis=0), 1e-12))
+        shared_KN = for_it_KN * (said_N / np.maximum(for_it_KN.sum(axis=0), 1e-12))
+        np.add.at(total_HN, np.searchsorted(rows_H, items_K), shared_KN)
     return rows_H, total_HN
 
 
-def _links(model: ItemItem, taken: IntArray, columns_N: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
-    """The model's sum before it is summed: distinct items [H], their weights in the query [H], their links [H, N]."""
-    newest_first, decay = _asked(model, taken)
-    rows_H, place = np.unique(newest_first, return_inverse=True)
-    fading = decay ** np.arange(len(newest_first))
-    query_H = np.bincount(place, weights=fading, minlength=len(rows_H)).astype(np.float32)
+def _terms(model: ItemItem, taken: IntArray, columns_N: IntArray) -> tuple[IntArray, FloatArray]:
+    """The model's sum before it is summed: the items it asks with [K], one perhaps twice, and their terms [K, N]."""
+    newest_first_K, decay = _asked(model, taken)
+    fading_K = np.float32(decay) ** np.arange(len(newest_first_K), dtype=np.float32)
     if isinstance(model, Markov):
-        return rows_H, query_H, _dense_rows(model.follows, rows_H)[:, columns_N]
-    return rows_H, query_H, model.weights[rows_H[:, None], columns_N]
+        links_KN = _dense_rows(model.follows, newest_first_K)[:, columns_N]
+    else:
+        links_KN = model.weights[newest_first_K[:, None], columns_N]
+    return newest_first_K, fading_K[:, None] * links_KN
 
 
-def _dense_rows(matrix_VV: csr_array, rows_H: IntArray) -> FloatArray:
+def _dense_rows(matrix_VV: csr_array, rows_K: IntArray) -> FloatArray:
     """By hand: SciPy's own indexing takes longer than all the rest of a small request."""
-    dense_HV = np.zeros((len(rows_H), matrix_VV.shape[1]), dtype=np.float32)
-    for dense_V, row in zip(dense_HV, rows_H, strict=True):
+    dense_KV = np.zeros((len(rows_K), matrix_VV.shape[1]), dtype=np.float32)
+    for dense_V, row in zip(dense_KV, rows_K, strict=True):
         stored = slice(matrix_VV.indptr[row], matrix_VV.indptr[row + 1])
         dense_V[matrix_VV.indices[stored]] = matrix_VV.data[stored]
-    return dense_HV
+    return dense_KV
 
 
 def _asked(model: ItemItem, taken: IntArray) -> tuple[IntArray, float]:
@@ -122,7 +127,3 @@ def _asked(model: ItemItem, taken: IntArray) -> tuple[IntArray, float]:
 
 def _is_item_item(retriever: Retriever) -> TypeGuard[ItemItem]:
     return isinstance(retriever, Ease | Linear | Markov)
-
-
-def _nothing(columns_N: IntArray) -> tuple[IntArray, FloatArray]:
-    return np.empty(0, dtype=np.int64), np.empty((0, len(columns_N)))
