@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
-from raconteur.errors import ServingError
+from raconteur.errors import ServingError, UnaskedError
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class BusyError(ServingError):
+class BusyError(UnaskedError):
     """As many wait as may; a moment later there is room again."""
 
 

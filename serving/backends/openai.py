@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from raconteur.artifacts import Registry
-from raconteur.errors import ServingError
+from raconteur.errors import ServingError, UnaskedError
 from raconteur.reason.llm import LETTERS
 from raconteur.types import FloatArray
 from serving.backends.checks import MAX_VERSION_CHARS, checked_scores, readable
@@ -74,7 +74,7 @@ class OpenAIRanker:
     async def score(self, text: str, candidates: Sequence[str], *, timeout_s: float) -> tuple[FloatArray, str]:
         text, ids = readable(text, candidates)
         if len(ids) > len(LETTERS):
-            raise ServingError(
+            raise UnaskedError(
                 f"{self.name} answers by letter and takes {len(LETTERS)} candidates, got {len(ids)}: "
                 "lower serve.num_retrieved"
             )

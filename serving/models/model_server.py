@@ -13,6 +13,8 @@ from typing import Any
 from grpc import aio
 from kserve import InferRequest, InferResponse, Model, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING, MAX_GRPC_MESSAGE_LENGTH
+from kserve.errors import InvalidInput
+from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.server import GRPCServer
@@ -58,6 +60,18 @@ class RankingModel(ServedModel[Reasoner]):
         return score
 
 
+class CheckedDataPlane(DataPlane):
+    """Answers 400 to a body that cannot be read: KServe's reader takes a good one for granted and fails in any way."""
+
+    def decode(self, *arguments: Any, **named: Any) -> Any:
+        try:
+            return super().decode(*arguments, **named)
+        except InvalidInput:
+            raise
+        except Exception as error:
+            raise InvalidInput(f"the body is no inference request: {error!r}") from None
+
+
 class BoundServer(ModelServer):
     """A ModelServer on one address instead of all interfaces."""
 
@@ -70,6 +84,7 @@ class BoundServer(ModelServer):
             grace_period=GRACE_S,
         )
         self._host = host
+        self.dataplane = CheckedDataPlane(model_registry=self.registered_models)
 
     def start(self, models: list[Model]) -> None:
         """As in ModelServer, whose REST and gRPC servers take no host (kserve 0.21)."""

@@ -1,6 +1,6 @@
 """A circuit breaker: a part that failed several times in a row is left alone for a while, then tried by one request.
 
-closed    asked as usual; so many failures in a row open it
+closed    asked as usual; so many failures in a row open it, and what is no fault of the part is none
 open      not asked
 half open after the pause one request is let through: its success closes the breaker, its failure opens it again
 """
@@ -9,13 +9,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from raconteur.errors import ServingError
+from raconteur.errors import ServingError, UnaskedError
 
 Result = TypeVar("Result")
 
 
-class SpentError(ServingError):
-    """The time that a request had for a part was up before the part's own: no fault of the part."""
+class SpentError(UnaskedError):
+    """The time that a request had for a part was up before the part's own."""
 
 
 class Breaker:
@@ -61,7 +61,7 @@ class Breaker:
         trial = self._admit()
         try:
             result = await ask()
-        except SpentError:
+        except UnaskedError:
             raise
         except ServingError:
             self._fail()

@@ -101,7 +101,8 @@ class Ladder:
             )
         combined = routing.combined(STUDENT, scores, asked.candidates)
         routed = routing.decide(
-            self._request(asked, stock, combined), same_version=champion_of(version) == stock.version
+            self._request(asked, stock, routing.judged(scores, combined)),
+            same_version=champion_of(version) == stock.version,
         )
         by_student = Ranked(
             "student",
@@ -193,9 +194,9 @@ class Ladder:
     def _reads(self) -> bool:
         return self._serve.reasoner.kind == "openai"
 
-    def _request(self, asked: Asked, stock: Loaded[Stock], combined: FloatArray) -> RouteRequest:
+    def _request(self, asked: Asked, stock: Loaded[Stock], judged: FloatArray) -> RouteRequest:
         return RouteRequest(
-            scores=combined.astype(np.float32),
+            scores=judged.astype(np.float32),
             num_events=asked.num_events,
             num_cold=stock.parts.routing.num_cold(asked.candidates),
             request_id=asked.request_id,

@@ -49,6 +49,16 @@ class Routing:
             retrieved = np.nan_to_num(retrieved, nan=known.min() if len(known) else 0.0)
         return self.rerank.scores(model, scores, [candidate.item_id for candidate in candidates], retrieved)
 
+    def judged(self, scores: FloatArray, combined: FloatArray) -> FloatArray:
+        """What the router judges: the combined scores, but only where the student had an opinion.
+
+        Combining fills the place of what a model does not know, and breaks its ties, by the retriever.
+        """
+        known = np.isfinite(scores)
+        if known.sum() > 1 and np.ptp(scores[known]) == 0.0:
+            return scores
+        return np.where(known, combined, np.nan)
+
     def num_cold(self, candidates: Sequence[Candidate]) -> int:
         """Candidates that nobody took in training; 0 where that is not known."""
         if self.rerank is None:

@@ -6,6 +6,7 @@ start. What the operating system was told survives the process, not a loss of po
 """
 
 import fcntl
+import logging
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ import pyarrow as pa
 
 Row = Mapping[str, Any]
 PREFIX, SUFFIX = ".journal-", ".jsonl"
+
+logger = logging.getLogger(__name__)
 
 
 class Journal:
@@ -65,15 +68,36 @@ class Journal:
 
 
 def orphans(folder: Path, schema: pa.Schema) -> Iterator[tuple[Path, list[Row]]]:
-    """Segments whose owner is gone, with their rows; a line that was cut off was never accepted and is left out."""
+    """Segments whose owner is gone, with their rows; a line that was cut off was never accepted and is left out.
+
+    A line that cannot be read any more (a damaged disk) is set aside in a file beside the segment, ending in `.bad`.
+
+    Raises:
+        OSError: a segment cannot be read, or its bad lines cannot be set aside.
+    """
     for path in sorted(folder.glob(f"{PREFIX}*{SUFFIX}")):
         with suppress(BlockingIOError, FileNotFoundError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield path, [_row(line, schema) for line in file.read().splitlines(keepends=True) if line.endswith(b"\n")]
+            rows, bad = [], []
+            for line in file.read().split(b"\n")[:-1]:
+                try:
+                    rows.append(_row(line, schema))
+                except (ValueError, TypeError):
+                    bad.append(line)
+            if bad:
+                path.with_suffix(".bad").write_bytes(b"\n".join(bad) + b"\n")
+                logger.error("%s: %d lines cannot be read and are set aside in a .bad file", path, len(bad))
+            yield path, rows
 
 
 def _row(line: bytes, schema: pa.Schema) -> Row:
-    """A row as it was appended: JSON keeps times as text."""
+    """A row as it was appended: JSON keeps times as text.
+
+    Raises:
+        ValueError, TypeError: the line is no row.
+    """
     row = orjson.loads(line)
+    if not isinstance(row, dict):
+        raise TypeError(f"{type(row).__name__} is no row")
     times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     return {**row, **{name: datetime.fromisoformat(row[name]) for name in times if row.get(name) is not None}}

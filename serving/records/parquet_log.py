@@ -97,10 +97,13 @@ class ParquetLog:
 
     def _recover(self) -> None:
         """Writes what was accepted and never written: by processes that were killed, or while the disk was full."""
-        for segment, rows in orphans(self._folder, self._schema):
-            if not rows or self._write(list(rows)):
-                segment.unlink(missing_ok=True)
-                logger.warning("%s: %d accepted rows were written from a journal", self._folder, len(rows))
+        try:
+            for segment, rows in orphans(self._folder, self._schema):
+                if not rows or self._write(list(rows)):
+                    segment.unlink(missing_ok=True)
+                    logger.warning("%s: %d accepted rows were written from a journal", self._folder, len(rows))
+        except OSError as error:  # the segments stay for the next start; this one must go on
+            logger.error("%s: what another process left cannot be taken over: %s", self._folder, error)
 
     def _turn(self) -> tuple[list[Row], Path | None]:
         """The rest of the queue, and the segment that holds just this batch."""

@@ -36,5 +36,9 @@ class ServingError(RaconteurError, RuntimeError):
     """A server did not start, is not ready, or answered out of protocol."""
 
 
+class UnaskedError(ServingError):
+    """A part was not asked, for want of time or room or for what it never answers: no fault of the part."""
+
+
 class PipelineError(RaconteurError, RuntimeError):
     """A pipeline could not be compiled, run or submitted."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from raconteur.errors import ServingError
+from raconteur.errors import ServingError, UnaskedError
 from serving.path.breaker import Breaker
 
 
@@ -112,3 +112,18 @@ def test_breaker_cancelled_trial_leaves_the_next_one_free_to_try(world):
         return await breaker.call(part)
 
     assert asyncio.run(story()) == "answer"
+
+
+def test_breaker_what_is_no_fault_of_the_part_never_opens_it(world):
+    breaker, part, _, changes = world
+
+    async def too_many():
+        raise UnaskedError("it takes 52 candidates")
+
+    fail(breaker, part, 2)
+    for _ in range(9):
+        with pytest.raises(UnaskedError):
+            asyncio.run(breaker.call(too_many))
+    assert (breaker.state, changes) == ("closed", [])
+    fail(breaker, part, 1)  # nor does it count as an answer
+    assert breaker.state == "open"

@@ -103,3 +103,23 @@ def test_write_disk_refuses_for_a_while_rows_are_delayed_not_lost(tmp_path, monk
     wait_for(lambda: written(tmp_path) == [1, 2])
     log.close()
     assert segments(tmp_path) == []
+
+
+def test_recover_lines_that_cannot_be_read_are_set_aside_and_the_log_goes_on(tmp_path):
+    good = b'{"n":1,"at":"2024-05-01T12:00:00+00:00"}\n'
+    bad = [b"\x00\x00\x00", b'{"n":2,"at":"noon"}', b"[3]"]
+    (tmp_path / ".journal-x.jsonl").write_bytes(good + b"".join(line + b"\n" for line in bad))
+    log = open_log(tmp_path)
+    assert log.append(rows(4))
+    log.close()
+    assert written(tmp_path) == [1, 4]
+    assert segments(tmp_path) == [".journal-x.bad"]
+    assert (tmp_path / ".journal-x.bad").read_bytes().splitlines() == bad
+
+
+def test_recover_segment_that_cannot_be_opened_does_not_stop_the_log(tmp_path):
+    (tmp_path / ".journal-x.jsonl").mkdir()
+    log = open_log(tmp_path)
+    assert log.append(rows(4))
+    log.close()
+    assert written(tmp_path) == [4]

@@ -103,6 +103,40 @@ def test_infer_malformed_request_is_a_clear_400(url, request_body, message):
     assert message in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b"{}", {"inference-header-content-length": "two"}),
+        (b"{}", {"inference-header-content-length": "2"}),
+        (b"[]", {"inference-header-content-length": "2"}),
+        (b'{"inputs": 3}', {"inference-header-content-length": "13"}),
+        (b'{"inputs": [{}]}', {"inference-header-content-length": "16"}),
+        (b"", {"inference-header-content-length": "-1"}),
+        (b"{}", {}),
+        (b"\xff", {"content-type": "application/json"}),
+        (b"nothing", {}),
+    ],
+)
+def test_infer_body_that_is_no_request_is_the_senders_fault(url, content, headers):
+    answer = httpx.post(
+        f"{url}/infer", content=content, headers={"content-type": "application/octet-stream", **headers}
+    )
+    assert 400 <= answer.status_code < 500, answer.text
+
+
+def test_infer_bodies_with_bytes_changed_never_fail_in_the_server(url):
+    rng, good = np.random.default_rng(0), json.dumps(body()).encode()
+    for _ in range(100):
+        changed = bytearray(good)
+        for place in rng.integers(len(changed), size=rng.integers(1, 6)):
+            changed[place] = rng.integers(256)
+        length = str(rng.integers(-1, len(good) + 2))
+        for headers in ({"content-type": "application/json"}, {"inference-header-content-length": length}):
+            answer = httpx.post(f"{url}/infer", content=bytes(changed), headers=headers)
+            assert answer.status_code < 500, (bytes(changed), headers, answer.text)
+    assert httpx.post(f"{url}/infer", json=body()).json()["outputs"][0]["data"] == SCORES
+
+
 def test_v1_protocol_is_refused_with_the_way_out(server):
     answer = httpx.post(f"http://127.0.0.1:{server[1]}/v1/models/student:predict", json={"instances": [1]})
     assert answer.status_code == 400

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from raconteur.policy.replay import replay
 from raconteur.policy.router import Router, Thresholds
 from raconteur.policy.signals import NAMES, RouteRequest
 from raconteur.retrieve.rerank import Rerank
+from raconteur.types import Candidate
 from serving.path.routing import load_routing
 from serving.schema import RecommendRequest
 
@@ -109,6 +111,32 @@ def test_rerank_combines_retriever_and_model_in_the_answer(served):
     rerank = Rerank({"student": (0.0, 1.0, 0.0, 0.0), "reasoner": (0.0, 1.0, 0.0, 0.0)}, dict.fromkeys(TITLES, 1.0))
     answers, _ = served({"sure": "court court court"}, rerank=rerank)
     assert [candidate.item_id for candidate in answers[0].ranking] == ["i2", "i3", "i4"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([math.nan] * 3, "the student knows none of the candidates"),
+        ([0.5, 0.5, math.nan], "the student scores all candidates alike"),
+        ([2.0, math.nan, math.nan], "the student knows 1 of 3 candidates"),
+    ],
+)
+def test_router_hears_that_a_student_knows_nothing_although_the_retriever_fills_its_place(tmp_path, said, why):
+    write_routed(tmp_path, "v1", rerank=Rerank({"student": (1.0, 1.0, 1.0, 0.0)}, dict.fromkeys(TITLES, 1.0)))
+    routing = load_routing(tmp_path / "v1", min_margin=0.01)
+    candidates = [Candidate(item_id, score, "markov") for item_id, score in (("i1", 3.0), ("i2", 2.0), ("i3", 1.0))]
+    scores = np.array(said, dtype=np.float32)
+    combined = routing.combined("student", scores, candidates)
+    assert np.isfinite(combined).all()
+    routed = routing.decide(RouteRequest(routing.judged(scores, combined)), same_version=True)
+    assert why in routed.decision.reason
+
+
+def test_router_judges_the_combined_scores_where_the_student_has_an_opinion(tmp_path):
+    write_routed(tmp_path, "v1")
+    routing = load_routing(tmp_path / "v1", min_margin=0.01)
+    judged = routing.judged(np.array([2.0, math.nan, 1.0]), np.array([5.0, 4.0, 3.0]))
+    np.testing.assert_array_equal(judged, [5.0, math.nan, 3.0])
 
 
 def test_latency_budget_spent_keeps_the_student(tmp_path):

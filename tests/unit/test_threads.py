@@ -19,4 +19,3 @@ def test_wait_briefly_leaves_what_the_user_chose(monkeypatch):
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     wait_briefly()
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("active", "7")
-
