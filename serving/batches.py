@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from raconteur.errors import ServingError
 from serving.one_thread import OneThread
 
-MAX_WAITING = 64  # questions that wait or are worked on; one more is refused at once
+MAX_WAITING = 64
 MAX_BATCH = 16  # of one call: more would make those behind it wait longer and save little
 QUICK_S = 0.003  # a part is quick if its last call took no longer; so much the event loop can spare
 
@@ -34,6 +34,8 @@ class Batches(Generic[Question, Answer]):
         name: of the part, for messages and its thread.
         call: answers a batch, one answer a question, in their order.
         key: only questions with the same key go together.
+        max_waiting: questions that wait or are worked on; one more is refused at once.
+        changed: told how many those are, whenever that changes.
     """
 
     def __init__(
@@ -42,19 +44,29 @@ class Batches(Generic[Question, Answer]):
         call: Callable[[list[Question]], Sequence[Answer]],
         *,
         key: Callable[[Question], Hashable] = lambda _: None,
+        max_waiting: int = MAX_WAITING,
+        changed: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._name = name
         self._call = call
         self._key = key
-        self._thread = OneThread(name, max_waiting=MAX_WAITING)
+        self._thread = OneThread(name, max_waiting=max_waiting, changed=changed)
         self._waiting: list[_Asked[Question, Answer]] = []  # oldest first
         self._calls: asyncio.Task[None] | None = None
         self._last_s = math.inf  # how long the last call took
 
-    async def ask(self, question: Question, *, timeout_s: float) -> Answer:
+    @property
+    def num_waiting(self) -> int:
+        return self._thread.num_waiting
+
+    async def ask(self, question: Question, *, timeout_s: float | None) -> Answer:
         """
+        Args:
+            timeout_s: None: as long as the asker stays.
+
         Raises:
-            ServingError: too many wait, no answer in time, or the call failed.
+            BusyError: too many wait.
+            ServingError: no answer in time, or the call failed.
         """
         with self._thread.place():
             # One whose asker gave up may still be computed, though nobody waits.
@@ -69,7 +81,7 @@ class Batches(Generic[Question, Answer]):
                 async with asyncio.timeout(timeout_s):
                     return await asked.answer
             except TimeoutError:
-                raise ServingError(f"{self._name} gave no answer within {timeout_s * 1000:g} ms") from None
+                raise ServingError(f"{self._name} gave no answer within {1000 * (timeout_s or 0):g} ms") from None
             finally:
                 if asked in self._waiting:  # timed out or cancelled before its turn
                     self._waiting.remove(asked)

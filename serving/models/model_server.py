@@ -7,9 +7,11 @@ the address: KServe itself would listen on all interfaces.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from grpc import aio
 from kserve import InferRequest, InferResponse, Model, ModelServer
 from kserve.constants.constants import FASTAPI_APP_IMPORT_STRING, MAX_GRPC_MESSAGE_LENGTH
@@ -26,7 +28,7 @@ from raconteur.artifacts import Registry
 from raconteur.errors import ServingError
 from raconteur.types import Reasoner
 from serving.follow import Follower, Loaded
-from serving.models.served_model import Answering, ServedModel
+from serving.models.served_model import ServedModel
 from serving.protocol import INPUTS, OUTPUTS, ranking_response, read_ranking_request
 from serving.records.metrics import ModelMetrics
 from serving.records.tracing import annotate, start_tracing
@@ -35,7 +37,14 @@ MAX_WAITING = 64  # requests that wait for the model or use it; one more is answ
 GRACE_S = 5
 
 
-class RankingModel(ServedModel[Reasoner]):
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    request: InferRequest
+    texts: list[str]
+    candidates: list[list[str]]  # as many for every text
+
+
+class RankingModel(ServedModel[Reasoner, Question]):
     """Scores candidates after reading a text; always with the champion."""
 
     def __init__(self, name: str, follower: Follower[Reasoner], metrics: ModelMetrics) -> None:
@@ -47,17 +56,26 @@ class RankingModel(ServedModel[Reasoner]):
     def get_output_types(self) -> list[dict[str, Any]]:
         return OUTPUTS
 
-    def read(self, request: InferRequest) -> Answering[Reasoner]:
+    def read(self, request: InferRequest) -> Question:
         texts, candidates = read_ranking_request(request)
         annotate(num_texts=len(texts), num_candidates=len(candidates[0]))
+        return Question(request, texts, candidates)
 
-        def score(current: Loaded[Reasoner]) -> InferResponse:
-            ranker, version = current.parts, current.version
-            with self.measured("score", model=ranker, version=version, num_texts=len(texts)):
-                scores_BN = ranker.score(texts, candidates)
-            return ranking_response(request, scores_BN, version=version)
+    def key(self, question: Question) -> int:
+        return len(question.candidates[0])
 
-        return score
+    def answer(self, questions: Sequence[Question], current: Loaded[Reasoner]) -> Sequence[InferResponse]:
+        ranker, version = current.parts, current.version
+        texts = [text for question in questions for text in question.texts]
+        candidates = [row for question in questions for row in question.candidates]
+        with self.measured("score", model=ranker, version=version, num_texts=len(texts)):
+            scores_BN = ranker.score(texts, candidates)
+        ends = np.cumsum([len(question.texts) for question in questions])
+        parts = np.split(scores_BN, ends[:-1])
+        return [
+            ranking_response(question.request, part, version=version)
+            for question, part in zip(questions, parts, strict=True)
+        ]
 
 
 class CheckedDataPlane(DataPlane):

@@ -1,27 +1,29 @@
-"""What the models of the KServe servers have in common: the champion's parts, one thread with a bounded queue, the
-outcome of every request in the metrics, and a span for the request and one for the model's own work.
+"""What the models of the KServe servers have in common: the champion's parts, one thread with a bounded queue whose
+requests go together in a call, the outcome of every request in the metrics, and a span for the request and one for the
+model's own work.
 """
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 from kserve import InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotReady
 
+from serving.batches import Batches
 from serving.follow import Follower, Loaded
-from serving.one_thread import BusyError, OneThread
+from serving.one_thread import BusyError
 from serving.records.json_log import REQUEST_ID, request_id_var
 from serving.records.metrics import ModelMetrics, ModelOutcome
 from serving.records.tracing import annotate, server_span, span
 
 Parts = TypeVar("Parts")
-Answering = Callable[[Loaded[Parts]], InferResponse]
+Question = TypeVar("Question")
 
 
-class ServedModel(Model, ABC, Generic[Parts]):
+class ServedModel(Model, ABC, Generic[Parts, Question]):
     """Answers with what the follower shows when the model's turn comes.
 
     Args:
@@ -32,18 +34,30 @@ class ServedModel(Model, ABC, Generic[Parts]):
         super().__init__(name)
         self._follower = follower
         self._metrics = metrics
-        self._thread = OneThread(
-            name, max_waiting=max_waiting, changed=lambda num_waiting: metrics.set_waiting(name, num_waiting)
+        self._batches: Batches[Question, InferResponse] = Batches(
+            name,
+            lambda questions: self.answer(questions, self._follower.current),
+            key=self.key,
+            max_waiting=max_waiting,
+            changed=lambda num_waiting: metrics.set_waiting(name, num_waiting),
         )
         self.ready = True
 
     @abstractmethod
-    def read(self, request: InferRequest) -> Answering[Parts]:
-        """What answers a request; it is called in the thread, with the version that serves then.
+    def read(self, request: InferRequest) -> Question:
+        """What a request asks.
 
         Raises:
             InvalidInput: answered as 400 (REST) or INVALID_ARGUMENT (gRPC).
         """
+
+    @abstractmethod
+    def answer(self, questions: Sequence[Question], current: Loaded[Parts]) -> Sequence[InferResponse]:
+        """Answers what waited together, one response a question, with the version that serves now."""
+
+    def key(self, question: Question) -> Hashable:
+        """Only questions with the same key are answered together."""
+        return None
 
     async def predict(self, payload: Any, headers: Mapping[str, str] | None = None) -> InferResponse:
         """
@@ -69,7 +83,7 @@ class ServedModel(Model, ABC, Generic[Parts]):
     def stop(self) -> None:
         """Called by kserve when the server ends."""
         self._follower.stop()
-        self._thread.close()
+        self._batches.close()
 
     @contextmanager
     def measured(self, work: str, *, model: object, version: str, num_texts: int) -> Iterator[None]:
@@ -92,11 +106,10 @@ class ServedModel(Model, ABC, Generic[Parts]):
             )
 
     async def _answer(self, request: InferRequest) -> InferResponse:
-        answering = self.read(request)
-        annotate(num_waiting=self._thread.num_waiting)
+        question = self.read(request)
+        annotate(num_waiting=self._batches.num_waiting)
         try:
-            with self._thread.place():
-                return await self._thread.compute(lambda: answering(self._follower.current))
+            return await self._batches.ask(question, timeout_s=None)
         except BusyError as error:
             raise ModelNotReady(self.name, str(error)) from None
 

@@ -4,8 +4,9 @@ It writes at its own pace and off every request path: one thread computes, a few
 written the Reasoner's thread goes on beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from raconteur.artifacts import Registry
 from raconteur.represent.load import load_verbalizer
 from raconteur.types import History, Verbalizer
 from serving.follow import Follower, Loaded
-from serving.models.served_model import Answering, ServedModel
+from serving.models.served_model import ServedModel
 from serving.narration import (
     INPUTS,
     OUTPUTS,
@@ -37,7 +38,13 @@ class Writer:
     author: Author
 
 
-class VerbalizerModel(ServedModel[Writer]):
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    request: InferRequest
+    histories: list[History]
+
+
+class VerbalizerModel(ServedModel[Writer, Question]):
     """Writes the texts of histories; always with the champion's Verbalizer."""
 
     def __init__(self, follower: Follower[Writer], metrics: ModelMetrics) -> None:
@@ -49,17 +56,20 @@ class VerbalizerModel(ServedModel[Writer]):
     def get_output_types(self) -> list[dict[str, Any]]:
         return OUTPUTS
 
-    def read(self, request: InferRequest) -> Answering[Writer]:
+    def read(self, request: InferRequest) -> Question:
         histories = read_narration_request(request)
         annotate(num_texts=len(histories))
+        return Question(request, histories)
 
-        def write(current: Loaded[Writer]) -> InferResponse:
-            verbalizer, author = current.parts.verbalizer, current.parts.author
-            with self.measured("write", model=verbalizer, version=author.version, num_texts=len(histories)):
-                texts = verbalizer.write(histories)
-            return narration_response(request, texts, author=author)
-
-        return write
+    def answer(self, questions: Sequence[Question], current: Loaded[Writer]) -> Sequence[InferResponse]:
+        verbalizer, author = current.parts.verbalizer, current.parts.author
+        histories = [history for question in questions for history in question.histories]
+        with self.measured("write", model=verbalizer, version=author.version, num_texts=len(histories)):
+            texts = iter(verbalizer.write(histories))
+        return [
+            narration_response(question.request, list(islice(texts, len(question.histories))), author=author)
+            for question in questions
+        ]
 
 
 def open_verbalizer(

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from serving_world import TITLES, WordOverlap, write_version
 
 from raconteur.artifacts import Registry
+from raconteur.errors import ServingError
 from serving.door.app import create_app
 from serving.door.readiness import Readiness
 from serving.follow import Follower
@@ -209,7 +210,7 @@ def test_model_server_counts_calls_texts_tokens_outcomes_and_version(model):
     ask(["court"])
     with pytest.raises(InvalidInput):
         ask(["x"] * 65)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ServingError, match="the model fails"):
         ask(["fail"])
 
     counts, student = page(), ("model", "student")
@@ -239,3 +240,26 @@ def test_model_server_more_requests_than_may_wait_are_counted_as_refused(model):
     assert counts["raconteur_model_requests_total", student, ("outcome", "refused")] == 3
     assert counts["raconteur_model_requests_total", student, ("outcome", "answered")] == MAX_WAITING
     assert counts["raconteur_model_waiting", student] == 0
+
+
+def test_model_server_requests_that_wait_go_together_and_each_gets_its_own_answer(model):
+    ranking, page = model
+    texts = [["war"], ["space war", "drama"], ["court"], ["drama"], ["war"]]
+    candidates = ["i1", "i2", "i3", "i4"]
+
+    def request(read, shown):
+        return ranking_request(read, [shown] * len(read), model="student")
+
+    async def together():
+        other = ranking.predict(request(["war"], candidates[:2]))  # another number of candidates: a call of its own
+        return await asyncio.gather(*[ranking.predict(request(read, candidates)) for read in texts], other)
+
+    def scores(answer):
+        return answer.outputs[0].as_numpy().tolist()
+
+    answers = [scores(answer) for answer in asyncio.run(together())]
+    calls = page()["raconteur_model_seconds_count", ("model", "student")]
+    alone = [scores(asyncio.run(ranking.predict(request(read, candidates)))) for read in texts]
+    assert answers[:-1] == alone
+    assert answers[-1] == [alone[0][0][:2]]
+    assert calls == 2
