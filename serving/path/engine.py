@@ -259,7 +259,7 @@ class Engine:
         self, request: RecommendRequest, ranked: Ranked, stock: Stock, watch: Stopwatch
     ) -> Mapping[str, Sequence[Share]]:
         """Evidence by item; none where no model ranked, or where it fails: an answer does not wait for its reasons."""
-        if ranked.route not in self.rankers:
+        if ranked.route not in self.rankers or self._left_alone(ranked.route):
             return {}
         ids = [candidate.item_id for candidate in ranked.candidates]
         timeout_s = self._left_ms(request, watch, self._config.serve.timeout_ms) / 1000
@@ -279,12 +279,16 @@ class Engine:
     ) -> list[str]:
         """The reasons, those of the first items in the Reasoner's words where it can write and what it says is true."""
         writer = self.rankers[REASONER]
-        if not isinstance(writer, Writer):
+        if not isinstance(writer, Writer) or self._left_alone(REASONER):
             return said
         facts = Facts(stock.categories, self._config.data)
         timeout_s = self._left_ms(request, watch, self._config.serve.timeout_ms) / 1000
         own = await written(writer, facts, stock, state, ranking, timeout_s=timeout_s)
         return [first or second for first, second in zip_longest(own, said, fillvalue="")]
+
+    def _left_alone(self, name: str) -> bool:
+        """Whether a part failed of late, so that asking it for reasons would be waiting for nothing."""
+        return self.breakers[name].state != "closed"
 
     def _left_ms(self, request: RecommendRequest, watch: Stopwatch, most_ms: float) -> float:
         if request.latency_budget_ms is None:

@@ -126,6 +126,21 @@ def test_explain_nothing_true_is_left_the_reason_from_evidence_stands(world, say
     assert ask(world, explain=True).reasons == plain
 
 
+def test_explain_asks_no_words_of_a_part_that_is_left_alone(world):
+    plain = ask(world).reasons
+
+    async def fails():
+        raise ServingError("the Reasoner is down")
+
+    for _ in range(3):
+        with pytest.raises(ServingError):
+            asyncio.run(world[0].engine.breakers["reasoner"].call(fails))
+    assert world[0].engine.breakers["reasoner"].state == "open"
+    world[0].engine.rankers["reasoner"] = storyteller = Storyteller(world[3], "You took “space war”.")
+    assert ask(world, explain=True).reasons == plain
+    assert not hasattr(storyteller, "prompt")
+
+
 def test_cache_equal_question_gives_an_equal_answer_without_asking_anyone(world):
     first, second = ask(world), ask(world)
     assert (first.cached, second.cached, world[2].asked) == (False, True, 1)
