@@ -1,4 +1,4 @@
-"""A curve as a page: `curve.md` with its tables, `curve.html` with the plot, which loads nothing from outside."""
+"""A curve as a page: `curve.md` with its tables, `curve.svg`, and `curve.html`, a plot that can be zoomed."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,14 +8,14 @@ import numpy as np
 import plotly.graph_objects as go
 
 from raconteur.evaluate.bootstrap import Interval
-from raconteur.evaluate.curve import CPT, ORACLE, RANDOM, Curve, Line, Point
+from raconteur.evaluate.curve import CPT, Curve, Line, Point
+from raconteur.evaluate.curve_plot import COLOURS, OTHER, plot
 
-MARKDOWN, HTML = "curve.md", "curve.html"
+MARKDOWN, HTML, IMAGE = "curve.md", "curve.html", "curve.svg"
 NO_FIGURE = "–"
-COLOURS = {RANDOM: "#7a8698", ORACLE: "#c3c9d2", "margin": "#d98a2b", "router": "#17a673"}
-OTHER = "#5b8def"
 EXPLAINED = """\
-Quality is NDCG@10, cost the mean ms a request; every way but *random* runs the student first, so asking costs both.
+Quality is NDCG@10; a request costs the median ms of each model that it asks, and every way but *random* runs the
+student first, so asking costs both.
 Intervals are 95 %, by a paired bootstrap over users. APGR: share of the Reasoner's gain recovered, averaged over all
 shares of asking (random: .5). CPT(x): smallest share of asking that recovers x % of the gain. Saving: cost saved
 against always asking the Reasoner, at the first share where the interval of the difference in quality reaches 0;
@@ -24,12 +24,13 @@ strict: where its lower end is above minus {tolerance:g}. Both are found on thes
 
 
 def write_page(curve: Curve, folder: Path, *, title: str, figures: Mapping[str, float]) -> None:
-    """Writes both files into a folder.
+    """Writes the three files into a folder.
 
     Args:
         figures: further figures by name, listed below the tables.
     """
     (folder / MARKDOWN).write_text(markdown(curve, title=title, figures=figures))
+    (folder / IMAGE).write_text(plot(curve, title=title))
     (folder / HTML).write_text(figure(curve, title=title).to_html(include_plotlyjs=True, full_html=True))
 
 

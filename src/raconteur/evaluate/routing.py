@@ -51,9 +51,9 @@ TextArray = npt.NDArray[np.object_]
 class Cost:
     """What one request costs a model, measured."""
 
-    ms: float  # CPU or GPU time, mean
+    ms: float  # processor time, median
     tokens: float = 0.0  # read and written
-    p99_ms: float | None = None  # of its latency, where that was measured
+    p99_ms: float | None = None  # of the same; waiting and the way to a server come on top
 
 
 @dataclass(frozen=True)

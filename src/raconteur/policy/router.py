@@ -86,7 +86,7 @@ class Router:
     calibration: Calibration | None = None
     explore: float = 0.0  # probability of the other ranker where a gain decides
     versions: dict[str, str] = field(default_factory=dict)  # student, reasoner: whom the calibration is for
-    costs_ms: dict[str, float] = field(default_factory=dict)  # student, reasoner: mean cost of a request
+    costs_ms: dict[str, float] = field(default_factory=dict)  # student, reasoner: median cost of a request
     fallback: str = ""  # why the calibration is not used
     version: str = UNCALIBRATED  # hash of the file; not in the file
 

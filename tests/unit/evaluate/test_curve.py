@@ -1,5 +1,6 @@
 import math
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from raconteur.errors import DataError
 from raconteur.evaluate.curve import SHARES_G, asked_shares, draw_curve, interval_of
 from raconteur.evaluate.curve_page import markdown, write_page
+from raconteur.evaluate.curve_plot import HEIGHT, LEFT, TOP, WIDTH, plot
 from raconteur.evaluate.routing import Cost, Requests
 
 SECOND = 1 / math.log2(3)
+XML = "{http://www.w3.org/2000/svg}"
 RIGHT, WRONG = [2.0, 1.0], [1.0, 2.0]
 
 
@@ -164,3 +167,35 @@ def test_page_shows_every_way_and_needs_nothing_from_outside(tmp_path):
 def test_page_without_gain_leaves_its_figures_out():
     page = markdown(curve_of(requests_of([RIGHT] * 30, [RIGHT] * 30)), title="x", figures={})
     assert "| random | – | – |" in page
+
+
+def image_of(curve, title="t"):
+    return ElementTree.fromstring(plot(curve, title=title))
+
+
+def test_plot_ends_of_a_line_are_never_and_always_asking():
+    curve = curve_of(priorities={"margin": np.array([0.0, 0.0, 1.0, 1.0])})
+    names = [line.name for line in curve.lines]
+    paths = [one.attrib["points"].split() for one in image_of(curve).iter(f"{XML}polyline")]
+    x, y = zip(*(map(float, point.split(",")) for point in paths[names.index("margin")]), strict=True)
+    # never: the student's cost of 1; always: both, 11, which is the most that is drawn
+    assert (x[0], x[-1]) == (round(LEFT + WIDTH / 11, 1), LEFT + WIDTH)
+    assert y[-1] == TOP  # the Reasoner is right on all
+    assert min(y) == TOP
+    assert max(y) <= TOP + HEIGHT
+
+
+def test_plot_every_way_and_point_is_named_once():
+    curve = curve_of(priorities={"margin": np.array([0.0, 0.0, 1.0, 1.0])})
+    said = [one.text for one in image_of(curve).iter(f"{XML}text")]
+    assert all(said.count(line.name) == 1 for line in curve.lines)
+    assert all(any(words.endswith(f"  {point.name}") for words in said) for point in curve.points)
+
+
+def test_plot_title_cannot_become_markup_and_equal_models_are_image_of():
+    same = requests_of([RIGHT, WRONG], [RIGHT, WRONG])
+    assert image_of(curve_of(same), title="<script>").find(f"{XML}text").text == "<script>"
+
+
+def test_plot_is_the_same_for_the_same_curve():
+    assert plot(curve_of(FOUR), title="t") == plot(curve_of(FOUR), title="t")
