@@ -111,6 +111,8 @@ def _calibrated(config: Config, router: Router, table: Requests, rows: Requests)
     fitted = replace(
         router,
         mode="rules" if fallback else settings.mode,
+        # No margin is below 0: hard rules alone ask a Reasoner that gains nothing.
+        min_margin=0.0 if line.apgr is None else router.min_margin,
         thresholds=thresholds,
         calibration=calibration,
         explore=settings.explore,

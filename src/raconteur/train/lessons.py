@@ -1,7 +1,8 @@
 """Writes what students learn from, once for all of them: candidate lists, and the Reasoner's scores on each.
 
 Every text of stage 2 gets two lists: the true item among negatives drawn by popularity, as the Reasoner was trained,
-and what the retriever proposes, as a student is served. The second holds the true item only where it was proposed.
+and what a retriever proposes, much as a student is served. The second holds the true item only where it was proposed.
+The pipeline has the sequential model propose: the served fusion counts the lessons' own takes and would know the truth.
 """
 
 from pathlib import Path
