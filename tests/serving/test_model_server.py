@@ -65,11 +65,12 @@ def test_infer_triton_http_binary_gives_the_same_scores(server):
     assert client.infer("student", [text, candidates]).as_numpy("scores").tolist() == [SCORES]
 
 
-def test_infer_triton_grpc_gives_the_same_scores(server):
+def test_triton_grpc_finds_it_ready_reads_its_metadata_and_gets_the_same_scores(server):
     script = Path(__file__).parent / "triton_grpc_client.py"
     command = [sys.executable, str(script), f"127.0.0.1:{server[2]}", "student", TEXT, *CANDIDATES]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert json.loads(done.stdout or "null") == {"scores": [SCORES], "version": "v1"}, done.stderr
+    expected = {"scores": [SCORES], "version": "v1", "ready": True, "inputs": ["text", "candidates"]}
+    assert json.loads(done.stdout or "null") == expected, done.stderr
 
 
 def test_metadata_names_inputs_and_outputs(url):

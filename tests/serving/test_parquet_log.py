@@ -1,3 +1,9 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 from waiting import wait_for
@@ -80,3 +86,19 @@ def test_write_leaves_no_temporary_file(tmp_path):
     log.append(rows(1))
     log.close()
     assert [path.suffix for path in (tmp_path / "log").iterdir()] == [".parquet"]
+
+
+def test_killed_process_loses_no_more_than_the_stated_time(tmp_path):
+    program = (
+        "import sys, time; from test_parquet_log import Counts, open_log, rows; from pathlib import Path\n"
+        "log = open_log(Path(sys.argv[1]), Counts(), max_rows=10_000, max_seconds=0.5)\n"
+        "while True: log.append(rows(time.time_ns())); time.sleep(0.005)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=Path(__file__).parent) as process:
+        wait_for(lambda: len(written(tmp_path)) >= 2)
+        time.sleep(1.2)
+        killed_ns = time.time_ns()
+        process.send_signal(signal.SIGKILL)
+    newest_ns = max(n for file in written(tmp_path) for n in file)
+    assert (killed_ns - newest_ns) / 1e9 < 1.0  # half a second until a file is full, and the time to write it

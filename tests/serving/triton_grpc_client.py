@@ -8,6 +8,8 @@ import tritonclient.grpc as triton
 
 address, model, text, *candidates = sys.argv[1:]
 client = triton.InferenceServerClient(address)
+ready = client.is_server_live() and client.is_server_ready() and client.is_model_ready(model)
+metadata = client.get_model_metadata(model)
 inputs = []
 for name, value in (("text", [text]), ("candidates", [candidates])):
     array = np.array(value, dtype=object)
@@ -16,4 +18,6 @@ for name, value in (("text", [text]), ("candidates", [candidates])):
     inputs.append(tensor)
 result = client.infer(model, inputs, client_timeout=20)
 version = result.get_response().parameters["version"].string_param
-print(json.dumps({"scores": result.as_numpy("scores").tolist(), "version": version}))
+said = {"scores": result.as_numpy("scores").tolist(), "version": version}
+said |= {"ready": ready, "inputs": [tensor.name for tensor in metadata.inputs]}
+print(json.dumps(said))
