@@ -1,5 +1,6 @@
 """Redis as the online store: a real server that is filled, pushed to, killed, stopped and started again."""
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -17,8 +18,11 @@ from components.features.materialize import materialize
 from components.features.publish import publish_narratives, publish_tables
 from components.features.store import apply, open_store
 from raconteur.errors import ConfigError, ServingError
+from raconteur.features.rules import Rules
 from raconteur.types import Event, Narrative
+from serving.path.breaker import Breaker
 from serving.path.features import OnlineFeatures
+from serving.path.people import People
 
 PROGRAM = shutil.which("redis-server")
 PASSWORD = "not-in-any-file"
@@ -161,6 +165,39 @@ def test_redis_killed_every_call_fails_soon_and_a_restart_is_enough(server, onli
         online.push("ann", [take("i1")], CATEGORIES)
     server.start()
     assert online.read("ann") == before
+
+
+def test_redis_killed_under_the_recommender_answers_stand_in_events_wait_and_it_recovers_alone(server, online):
+    rules = Rules(targets=("play",), min_value=None, num_recent_items=9, num_recent_events=9)
+    clock = [0.0]
+    breaker = Breaker("features", failures=2, pause_s=5.0, clock=lambda: clock[0])
+
+    async def run():
+        people = People(online, rules, breaker, timeout_s=5.0)
+
+        def read(user):
+            return people.read(user, categories=CATEGORIES, timeout_s=5.0)
+
+        before = await read("ann")
+        server.kill()
+        down = [await read("ann"), await read("nobody"), await read("ann")]
+        told = await people.learn("ann", [take("i2", minutes=90)], categories=CATEGORIES, timeout_s=5.0)
+        server.start()
+        clock[0] = 6.0  # the breaker's pause is over
+        after = await read("ann")
+        people.close()
+        return before, down, told, after
+
+    before, down, told, after = asyncio.run(run())
+    assert before.failure is None
+    assert [known.state for known in down] == [before.state, None, before.state]
+    assert all(known.failure for known in down)
+    assert "left alone" in down[2].failure
+    assert told.failure
+    assert told.state.num_events == before.state.num_events + 1
+    assert after.failure is None
+    assert after.state.num_events == before.state.num_events + 1  # the event that nobody could take is not lost
+    assert online.read("ann").num_events == after.state.num_events
 
 
 def test_redis_restarted_between_two_reads_at_most_one_of_them_fails(server, online):
