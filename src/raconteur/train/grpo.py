@@ -136,6 +136,7 @@ def _arguments(config: Config, checkpoints: Path) -> dict[str, Any]:
         "seed": config.seed,
         "use_cpu": True,
         "bf16": False,
+        "gradient_checkpointing": False,  # TRL's default computes every layer twice to save memory
         "log_level": "warning",
         "logging_steps": 1,
         "save_steps": SAVE_EVERY,

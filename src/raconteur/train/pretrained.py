@@ -154,7 +154,8 @@ def grpo_options(config: Config) -> dict[str, Any]:
         sampling |= {"vllm_max_model_length": length}
     if llm.vllm == "server":
         sampling |= {"vllm_mode": "server", "vllm_server_base_url": llm.vllm_url}
-    return {**_placement(config, grpo.prompts_per_step * grpo.group_size), **sampling}
+    placement = _placement(config, grpo.prompts_per_step * grpo.group_size)
+    return {"gradient_checkpointing": True, **placement, **sampling}  # large models: memory is dearer than time
 
 
 def _placement(config: Config, per_step: int) -> dict[str, Any]:
