@@ -6,6 +6,7 @@ not by tritonclient: both define the protobuf messages `inference.*`, and a proc
 on the wire are the same.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,15 +93,23 @@ class TritonRanker:
     async def _ask(self, request: ModelInferRequest, timeout_s: float) -> ModelInferResponse:
         stub = GRPCInferenceServiceStub(self._open())
         try:
-            answer = await stub.ModelInfer(request, metadata=tuple(outgoing_headers().items()), timeout=timeout_s)
+            # gRPC takes an answer that comes as its deadline passes, and tells the server when to stop; the clock here
+            # is that of every other backend.
+            async with asyncio.timeout(timeout_s):
+                answer = await stub.ModelInfer(request, metadata=tuple(outgoing_headers().items()), timeout=timeout_s)
+        except TimeoutError:
+            raise self._late(timeout_s) from None
         except grpc.aio.AioRpcError as error:
             if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise ServingError(f"{self.name} gave no answer within {timeout_s * 1000:g} ms") from None
+                raise self._late(timeout_s) from None
             said = f"{error.code().name}: {' '.join((error.details() or '').split())[:200]}"
             raise ServingError(f"{self.name} failed: {said}") from error
         if answer is None:  # grpc's word for bytes that are no such message
             raise ServingError(f"{self.name} answered bytes that are no V2 inference answer")
         return answer
+
+    def _late(self, timeout_s: float) -> ServingError:
+        return ServingError(f"{self.name} gave no answer within {timeout_s * 1000:g} ms")
 
     def _open(self) -> grpc.aio.Channel:
         if self._closed:

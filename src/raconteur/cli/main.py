@@ -22,6 +22,7 @@ from raconteur.cli import (
     llm,
     monitor,
     pipeline,
+    ranking,
     recommend,
     route,
     serve,
@@ -53,6 +54,7 @@ app.command("train")(train.train)
 app.add_typer(llm.app, name="llm")
 app.command("evaluate")(evaluate.evaluate)
 app.command("ablate")(ablate.ablate)
+app.command("ranking")(ranking.ranking)
 app.command("students")(students.students)
 app.add_typer(pipeline.app, name="pipeline")
 app.command("serve")(serve.serve)

@@ -67,11 +67,9 @@ def leave_one_out(events: pl.DataFrame, *, discovery_only: bool = False) -> pl.D
     return named.select(SPLIT.names())
 
 
-def training_events(events: pl.DataFrame, split: pl.DataFrame) -> pl.DataFrame:
-    """Events before the user's validation target; all events of a user without one. The order is kept."""
-    ends = split.filter(pl.col(columns.SPLIT) == VALIDATION).select(
-        columns.USER_ID, pl.col(columns.POSITION).alias("end")
-    )
+def training_events(events: pl.DataFrame, split: pl.DataFrame, *, before: str = VALIDATION) -> pl.DataFrame:
+    """Events before the user's target of a split; all events of a user without one. The order is kept."""
+    ends = split.filter(pl.col(columns.SPLIT) == before).select(columns.USER_ID, pl.col(columns.POSITION).alias("end"))
     return (
         events.join(ends, on=columns.USER_ID, how="left", maintain_order="left")
         .filter(pl.col("end").is_null() | (pl.col(columns.POSITION) < pl.col("end")))

@@ -11,7 +11,7 @@ import polars as pl
 from raconteur import columns as c
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset
-from raconteur.data.splits import training_events
+from raconteur.data.splits import VALIDATION, training_events
 from raconteur.errors import DataError
 from raconteur.represent.facts import Facts
 from raconteur.types import Item
@@ -27,7 +27,7 @@ class TrainingLog:
     """The part of a data set that training may see.
 
     Attributes:
-        events: all events before each user's validation target.
+        events: all events before each user's validation target (or, where asked for, test target).
         targets: its takes: user_id, position, item_id, discovery.
         sequences: items taken by each user, oldest first, repeats in a row written once.
     """
@@ -38,16 +38,20 @@ class TrainingLog:
     sequence_times: list[list[datetime]]  # beside `sequences`
 
 
-def training_log(dataset: Dataset) -> TrainingLog:
+def training_log(dataset: Dataset, *, before: str = VALIDATION) -> TrainingLog:
     """
+    Args:
+        before: the split whose targets end it. What is fitted up to the test targets has seen the validation ones, so
+            no weight or threshold may be chosen by it.
+
     Raises:
         DataError: no user has a target to learn from.
     """
-    events = training_events(dataset.events, dataset.split)
+    events = training_events(dataset.events, dataset.split, before=before)
     first_touch = pl.col(c.POSITION) == pl.col(c.POSITION).min().over(c.USER_ID, c.ITEM_ID)
     takes = events.with_columns(first_touch.alias(c.DISCOVERY)).filter(c.IS_TARGET)
     if takes.is_empty():
-        raise DataError("no event of the log is a target before validation; check data.targets and data.min_value")
+        raise DataError(f"no event of the log is a target before {before}; check data.targets and data.min_value")
     changed = pl.col(c.ITEM_ID) != pl.col(c.ITEM_ID).shift(1).over(c.USER_ID)
     grouped = (
         takes.filter(changed.fill_null(True)).group_by(c.USER_ID, maintain_order=True).agg(c.ITEM_ID, c.EVENT_TIME)

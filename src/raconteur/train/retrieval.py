@@ -19,6 +19,7 @@ from raconteur import columns as c
 from raconteur.artifacts import new_folder, verify
 from raconteur.config.schema import Config, RetrieveConfig
 from raconteur.data.dataset import Dataset, load_dataset
+from raconteur.data.splits import TEST
 from raconteur.data.takes import takes_before
 from raconteur.errors import TrainingError
 from raconteur.evaluate.full import rank_catalogue
@@ -27,6 +28,7 @@ from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.fusion import BATCH, FusedRetriever, Part, part_scores, standardised
 from raconteur.retrieve.lexical import Lexical
 from raconteur.retrieve.linear import Linear
+from raconteur.retrieve.load import load_retriever
 from raconteur.retrieve.markov import Markov
 from raconteur.retrieve.neighbours import Neighbours
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
@@ -92,6 +94,33 @@ def train_retrieval(config: Config, data: Path, sequential: Path, out: Path) -> 
         final.save(folder)
         if "sequential" in final.parts:
             export_sequential(collaborative.model, folder / "sequential" / GRAPH)
+    return metrics
+
+
+def refit_retrieval(config: Config, data: Path, fused: Path, sequential: Path, out: Path) -> dict[str, float]:
+    """Writes the parts of a fused retriever, fitted on everything before the test targets, under its weights.
+
+    The validation takes, on which the weights were fitted, are among what these parts have seen, so the parts are right
+    for a test target and for nothing earlier. Returns recall@100, HR@10 and NDCG@10 of the test users.
+
+    Args:
+        sequential: trained on the same part of the log.
+
+    Raises:
+        TrainingError: `fused` holds another kind of retriever.
+    """
+    dataset, honest = load_dataset(data), load_retriever(fused)
+    if not isinstance(honest, FusedRetriever):
+        raise TrainingError(f"{fused} holds no fused retriever, so there are no weights to keep")
+    collaborative = SequentialRetriever.load(sequential)
+    parts = fit_parts(config.retrieve, dataset, training_log(dataset, before=TEST), collaborative)
+    refitted = FusedRetriever({name: parts[name] for name in honest.parts}, honest.weights, honest.method)
+    test = asked(dataset, TEST)
+    metrics = {**measure(refitted, test, "fused"), **measure(collaborative, test, "sequential")}
+    versions = {"weights": verify(fused).get("created"), "catalogue_version": dataset.manifest["catalogue_version"]}
+    about = {"kind": "retriever", "config": config.model_dump(mode="json"), "metrics": metrics, **versions}
+    with new_folder(out, artefact="retriever", **about) as folder:
+        refitted.save(folder)
     return metrics
 
 

@@ -18,18 +18,25 @@ from raconteur.artifacts import new_folder
 from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
+from raconteur.data.splits import VALIDATION
 from raconteur.retrieve.sequential import PAD, ItemLM, SequentialRetriever, pad
 from raconteur.train.examples import training_log
 from raconteur.train.loop import fit
 
 
-def train_sequential(config: Config, data: Path, out: Path, checkpoints: Path) -> dict[str, float]:
-    """Writes the retriever folder; returns the last loss."""
+def train_sequential(
+    config: Config, data: Path, out: Path, checkpoints: Path, *, before: str = VALIDATION
+) -> dict[str, float]:
+    """Writes the retriever folder; returns the last loss.
+
+    Args:
+        before: see `examples.training_log`.
+    """
     dataset = load_dataset(data)
     item_ids = tuple(dataset.items[c.ITEM_ID].to_list())
-    sequences = _numbered(training_log(dataset).sequences, item_ids)
+    sequences = _numbered(training_log(dataset, before=before).sequences, item_ids)
     settings = config.sequential
-    key = fingerprint(config, "data", "world", "sequential", "seed")
+    key = f"{fingerprint(config, 'data', 'world', 'sequential', 'seed')}-{before}"
     torch.manual_seed(config.seed)
     model = ItemLM(len(item_ids), settings)
 

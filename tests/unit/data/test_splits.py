@@ -94,6 +94,13 @@ def test_training_events_stop_before_the_validation_target(make_events: Callable
     assert training_events(events, leave_one_out(events))[columns.ITEM_ID].to_list() == ["a", "d", "e"]
 
 
+def test_training_events_before_the_test_hold_the_validation_take(make_events: Callable) -> None:
+    rows = [("u", "a", 1), ("u", "b", 2), ("u", "c", 3), ("v", "d", 1), ("v", "e", 2)]
+    events = ordered(make_events(rows))
+    found = training_events(events, leave_one_out(events), before="test")
+    assert found[columns.ITEM_ID].to_list() == ["a", "b", "d", "e"]
+
+
 rows_of_a_log = st.lists(
     st.tuples(st.sampled_from("uvw"), st.sampled_from("abcd"), st.integers(0, 5), st.sampled_from(["play", "search"])),
     max_size=30,

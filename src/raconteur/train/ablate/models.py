@@ -1,5 +1,6 @@
 """The stages of one data set, seed and variant: what is made from what, and which settings decide about it.
 
+    data ─► sequential ─► retrieval, and both refit
     data ─► sequential ─► reasoner ─┬─► start ─► rewrite ─► rewrite-2 (judged by tune-rewrite)
                                     ├─► action
                                     └─► texts-X of the test users, and tune-X, for every Verbalizer X
@@ -69,6 +70,43 @@ class Models:
 
         settings = {"sequential": self.config.sequential.model_dump()}
         return self.stage("sequential", settings, (self.data,), run)
+
+    @cached_property
+    def sequential_refit(self) -> Stage:
+        """The same model of one take more a user: everything before the test."""
+
+        def run(out: Path, checkpoints: Path) -> object:
+            from raconteur.data.splits import TEST
+            from raconteur.train.sequential import train_sequential
+
+            return train_sequential(self.seeded(), self.data.folder, out, checkpoints, before=TEST)
+
+        settings = {"sequential": self.config.sequential.model_dump()}
+        return self.stage("sequential-refit", settings, (self.data,), run)
+
+    @cached_property
+    def retrieval(self) -> Stage:
+        """The fused retriever."""
+        needs = (self.data, self.sequential)
+
+        def run(out: Path, _checkpoints: Path) -> object:
+            from raconteur.train.retrieval import train_retrieval
+
+            return train_retrieval(self.seeded(), self.data.folder, self.sequential.folder, out)
+
+        return self.stage("retrieval", {"retrieve": self.config.retrieve.model_dump()}, needs, run)
+
+    @cached_property
+    def retrieval_refit(self) -> Stage:
+        needs = (self.data, self.retrieval, self.sequential_refit)
+
+        def run(out: Path, _checkpoints: Path) -> object:
+            from raconteur.train.retrieval import refit_retrieval
+
+            data, fused, sequential = (need.folder for need in needs)
+            return refit_retrieval(self.seeded(), data, fused, sequential, out)
+
+        return self.stage("retrieval-refit", {}, needs, run)
 
     @cached_property
     def reasoner(self) -> Stage:

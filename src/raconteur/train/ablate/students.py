@@ -59,18 +59,6 @@ class Students:
         settings = {"num_retrieved": self._config.serve.num_retrieved}
         return self.models.stage(f"lessons-{self.verbalizer}", settings, needs, run)
 
-    @cached_property
-    def retrieval(self) -> Stage:
-        """The fused retriever, whose lists are ranked; lessons take those of the sequential model, a part of it."""
-        needs = (self.models.data, self.models.sequential)
-
-        def run(out: Path, _checkpoints: Path) -> object:
-            from raconteur.train.retrieval import train_retrieval
-
-            return train_retrieval(self._config, self.models.data.folder, self.models.sequential.folder, out)
-
-        return self.models.stage("retrieval", {"retrieve": self._config.retrieve.model_dump()}, needs, run)
-
     @property
     def requests(self) -> Stage:
         """What teacher, student and the middle one answer."""
@@ -82,7 +70,7 @@ class Students:
 
     @cached_property
     def evidence(self) -> Stage:
-        needs = (self.models.data, self.retrieval, self.models.sequential, self.lessons)
+        needs = (self.models.data, self.models.retrieval, self.models.sequential, self.lessons)
 
         def run(out: Path, _checkpoints: Path) -> object:
             from raconteur.train.evidence import write_evidence
@@ -97,7 +85,7 @@ class Students:
         """What the light ranker and its twin answer."""
         models = self.models
         lights = {LIGHT: self._light(LIGHT, {}), LIGHT_TWIN: self._light(LIGHT_TWIN, UNTAUGHT)}
-        needs = (models.data, self.retrieval, models.sequential, self.teacher, models.texts(self.verbalizer))
+        needs = (models.data, models.retrieval, models.sequential, self.teacher, models.texts(self.verbalizer))
 
         def run(out: Path, _checkpoints: Path) -> object:
             from raconteur.train.ablate.students_light import write_answers
@@ -164,7 +152,7 @@ class Students:
         return self.models.stage(f"{name}-{self.verbalizer}", learning, needs, run)
 
     def _requests(self, name: str, built: Stage, middle: Stage | None) -> Stage:
-        needs = (self.models.data, self.retrieval, self.teacher, built, *([middle] if middle else []))
+        needs = (self.models.data, self.models.retrieval, self.teacher, built, *([middle] if middle else []))
 
         def run(out: Path, _checkpoints: Path) -> object:
             from raconteur.train.requests import write_requests
