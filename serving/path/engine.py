@@ -1,6 +1,8 @@
 """The path of one recommendation: features, retrieve, rank, guard; and what stands in for each part that fails.
 
-Knows neither HTTP nor Ray. `door.app` gives it a transport, `recommender` a process.
+Knows neither HTTP nor Ray. `door.app` gives it a transport, `recommender` a process. Ranking has two stages: the
+retriever finds what may be shown, a model puts the first `serve.num_ranked` of it in order, the rest follows in the
+retriever's order. Candidates that a client names are all ranked.
 
     features down            last known state  as usual   degraded
       and nothing is known   popular items     cold       degraded
@@ -12,6 +14,7 @@ Knows neither HTTP nor Ray. `door.app` gives it a transport, `recommender` a pro
 The last two stand in `ladder`, the first two in `people`.
 """
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -167,12 +170,10 @@ class Engine:
         wish = Wish(_wanted(request.filters), request.query, tuple(request.candidates) if request.candidates else None)
         ranked, found = await self._rank(request, request_id, known, wish, stock, watch)
         with watch.stage("guard"):
+            listed = filled(ranked, found.candidates)
             grounded = ground(
-                [
-                    Candidate(candidate.item_id, float(score), candidate.source)
-                    for candidate, score in zip(ranked.candidates, ranked.scores, strict=True)
-                ],
-                candidates={candidate.item_id for candidate in ranked.candidates},
+                listed,
+                candidates={candidate.item_id for candidate in listed},
                 available=_may_be_shown(stock.parts, wish),
                 k=request.k,
             )
@@ -222,7 +223,8 @@ class Engine:
         watch: Stopwatch,
     ) -> tuple[Ranked, Found]:
         """The order of the candidates, and what the retriever said of them."""
-        count = max(request.k, self._config.serve.num_retrieved)
+        num_ranked = self._config.serve.num_ranked
+        count = max(request.k, num_ranked)
         state, failed = known.state, known.failure
         if state is None:
             reason = f"features are down: {failed}" if failed else "unknown user"
@@ -242,9 +244,9 @@ class Engine:
         asked = Asked(
             request_id=request_id,
             text=text_of(state),
-            candidates=found.candidates,
+            candidates=found.candidates[:num_ranked] if wish.given is None else found.candidates,
             num_events=state.num_events,
-            num_asked=request.k,
+            num_asked=request.k if wish.given is not None else min(request.k, num_ranked),
             watch=watch,
             budget_ms=request.latency_budget_ms,
             query=request.query,
@@ -302,6 +304,24 @@ def text_of(state: UserState) -> str:
     return append_recent(
         narrative.text if narrative else "", state.recent_events, as_of=narrative.as_of if narrative else None
     )
+
+
+def filled(ranked: Ranked, found: Sequence[Candidate]) -> list[Candidate]:
+    """What was ranked, with the ranker's scores, and the rest of what the retriever found, in its order.
+
+    The rest stands below whatever has a score: its own scores are moved so that they go on from the lowest.
+    """
+    scores = [float(score) for score in ranked.scores]
+    listed = [
+        Candidate(candidate.item_id, score, candidate.source)
+        for candidate, score in zip(ranked.candidates, scores, strict=True)
+    ]
+    rest = found[len(listed) :]
+    if not rest:
+        return listed
+    lowest = min((score for score in scores if not math.isnan(score)), default=0.0)
+    first = found[len(listed) - 1].score
+    return listed + [Candidate(one.item_id, lowest + one.score - first, one.source) for one in rest]
 
 
 def _cold(

@@ -127,10 +127,8 @@ def open_service(config: Config) -> Service:
     """
     start_tracing("recommender")
     serve, workdir, metrics = config.serve, config.workdir, Metrics()
-    if max(serve.num_retrieved, serve.max_k) > MAX_CANDIDATES:
-        raise ConfigError(
-            f"serve.num_retrieved and serve.max_k may be {MAX_CANDIDATES} at most: one call ranks them all"
-        )
+    if serve.num_ranked > MAX_CANDIDATES:
+        raise ConfigError(f"serve.num_ranked may be {MAX_CANDIDATES} at most: one call ranks them all")
     source = Source(workdir / "models", workdir / "features", serve.route_margin)
     stock = source.open()
     stock.start()

@@ -28,7 +28,7 @@ class Served:
     narrative_version: str | None
     catalogue_version: str
     text: str  # what the ranker read; empty on the cold path
-    candidates: Sequence[Candidate]
+    candidates: Sequence[Candidate]  # what was put in order; an answer of more items goes on as the retriever had it
     scores: Sequence[float]  # one a candidate, of the ranker
     titles: Mapping[str, str]  # of the catalogue that answered, which may have been replaced since
     ranking: Sequence[Candidate]  # what was answered, with the ranker's scores

@@ -52,7 +52,7 @@ def test_recommendations_known_user_gets_titles_scores_and_sources(call):
         ({}, "send user_id, or history"),
         ({"user_id": ""}, "at least 1 character"),
         ({"user_id": "u", "k": 0}, "greater than or equal to 1"),
-        ({"user_id": "u", "k": 51}, "at most 50 are allowed (serve.max_k)"),
+        ({"user_id": "u", "k": 101}, "at most 100 are allowed (serve.max_k)"),
         ({"user_id": "u", "n": 3}, "Extra inputs are not permitted"),
         ({"history": [{"item_id": "i1", "event_time": "2999-01-01T00:00:00Z"}]}, "is in the future"),
         ({"history": [{"item_id": "i1", "event_time": "2024-01-01T00:00:00"}]}, "should have timezone info"),

@@ -160,7 +160,7 @@ def test_categories_are_counted_most_items_first(call):
 
 def test_controls_name_the_events_of_the_log(call):
     assert call("GET", "/v1/controls").json() == {
-        "max_k": 50,
+        "max_k": 100,
         "take": {"event_type": "play", "value": None},
         "refuse": {"event_type": "refused", "value": None},
     }
@@ -273,5 +273,5 @@ def test_inspect_filters_and_exclusions_hold(call):
 
 
 def test_inspect_more_items_than_allowed_is_a_clear_422(call):
-    answer = call("POST", "/v1/inspect", json={"user_id": "sure", "k": 51})
-    assert (answer.status_code, answer.json()["detail"]) == (422, "k is 51; at most 50 are allowed (serve.max_k)")
+    answer = call("POST", "/v1/inspect", json={"user_id": "sure", "k": 101})
+    assert (answer.status_code, answer.json()["detail"]) == (422, "k is 101; at most 100 are allowed (serve.max_k)")

@@ -1,12 +1,18 @@
 """The path of a recommendation, and what stands in for each part that fails: the table of serving/path/engine.py."""
 
 import asyncio
+import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from local_service import open_local, user
 from serving_world import write_version
 
 from raconteur.errors import ServingError
+from raconteur.types import Candidate
+from serving.path.engine import filled
+from serving.path.ladder import Ranked
 from serving.schema import EventIn, RecommendRequest
 
 
@@ -43,6 +49,46 @@ def test_recommend_k_cuts_the_answer_but_not_the_candidates(world):
     served = ask(world, "sure", k=1)
     assert shown(served) == ["i3"]
     assert len(served.candidates) == 3
+
+
+def test_recommend_more_than_is_ranked_goes_on_in_the_order_of_retrieval(tmp_path):
+    """Popularity proposes i2 (2), then i3 and i4 (1 each); the student knows i4 to be best and is asked for two."""
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, _ = open_local(tmp_path, num_ranked=2)
+    store.users = {"sure": user("sure", ["i1"], "war war court")}  # i2 0, i3 1, i4 2
+    served = ask((service, store), "sure", k=3)
+    assert [candidate.item_id for candidate in served.candidates] == ["i2", "i3"]
+    assert shown(served) == ["i3", "i2", "i4"]
+    assert [candidate.score for candidate in served.ranking] == [1.0, 0.0, 0.0]  # i4 is proposed no lower than i3
+    assert [candidate.source for candidate in served.ranking] == ["popularity"] * 3
+    assert len(served.reasons) == 3
+    assert "candidates for" not in served.reason  # nothing is missing
+    asyncio.run(service.close())
+
+
+def test_recommend_named_candidates_are_all_ranked(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, _ = open_local(tmp_path, num_ranked=2)
+    store.users = {"sure": user("sure", ["i1"], "war war court")}
+    served = ask((service, store), "sure", k=3, candidates=["i2", "i3", "i4"])
+    assert shown(served) == ["i4", "i3", "i2"]
+    asyncio.run(service.close())
+
+
+rankings = st.lists(st.floats(-5, 5) | st.just(math.nan), min_size=1, max_size=5)
+
+
+@given(scores=rankings, rest=st.lists(st.floats(0, 5), max_size=5))
+def test_filled_keeps_the_order_of_retrieval_below_every_score(scores, rest):
+    found = [Candidate(f"r{place}", 9.0 - place / 10, "x") for place in range(len(scores))]
+    found += [Candidate(f"f{place}", score, "y") for place, score in enumerate(sorted(rest, reverse=True))]
+    ranked = Ranked("student", "", "v1", found[: len(scores)], scores)
+    listed = filled(ranked, found)
+    assert [one.item_id for one in listed] == [one.item_id for one in found]
+    assert [one.score for one in listed[: len(scores)]] == pytest.approx(scores, nan_ok=True)
+    fill = [one.score for one in listed[len(scores) :]]
+    assert fill == sorted(fill, reverse=True)
+    assert all(low <= score for low in fill for score in scores if not math.isnan(score))
 
 
 def test_recommend_events_after_the_narrative_are_appended_to_the_text(world):

@@ -157,7 +157,7 @@ def test_explain_adds_a_reason_for_each_item(talk):
         (request(["a", "b"]), "user_id has 2 elements"),
         (request(None), "input 'user_id' is missing"),
         (request(k=0), "parameter k is '0'"),
-        (request(k=51), "from 1 to 50"),
+        (request(k=101), "from 1 to 100"),
         (request(k="5"), "parameter k is '5'"),
         (request(k=True), "parameter k is 'True'"),
         (request(latency_budget_ms=0), "parameter latency_budget_ms is"),

@@ -211,8 +211,8 @@ class ServeConfig(Settings):
     student: BackendConfig = BackendConfig(kind="local")
     reasoner: BackendConfig = BackendConfig(kind="kserve")
     verbalizer: WriterConfig = WriterConfig()
-    num_retrieved: PositiveInt = 20  # candidates that are ranked
-    max_k: PositiveInt = 50
+    num_ranked: PositiveInt = 20  # of what is retrieved, that a model puts in order; longer answers go on unranked
+    max_k: PositiveInt = 100
     retrieval_process: bool = True  # a second process retrieves while several requests are in work; of use with 2 cores
     route_margin: float = 0.01  # student's top-two probability gap under which the Reasoner is asked
     timeout_ms: float = 1500.0  # of a call to a model server, also where the request has a larger budget

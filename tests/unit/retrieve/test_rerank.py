@@ -41,7 +41,7 @@ def test_learn_gradient_is_zero_at_the_solution_of_two_candidates():
 
 
 def test_learn_no_list_is_refused():
-    with pytest.raises(TrainingError, match="num_retrieved"):
+    with pytest.raises(TrainingError, match="num_ranked"):
         learn(np.zeros((0, 5, len(FEATURES))), np.zeros(0, dtype=np.int64))
 
 

@@ -56,7 +56,7 @@ class Students:
             data, retriever, teacher = (need.folder for need in needs)
             return write_lessons(self._config, data, retriever, teacher, out)
 
-        settings = {"num_retrieved": self._config.serve.num_retrieved}
+        settings = {"num_retrieved": self._config.serve.num_ranked}
         return self.models.stage(f"lessons-{self.verbalizer}", settings, needs, run)
 
     @property
@@ -161,7 +161,7 @@ class Students:
             larger = middle.folder if middle else None
             return write_requests(self._config, data, retriever, teacher, student, self._writer(), out, middle=larger)
 
-        settings = {"rule": self.verbalizer, "num_retrieved": self._config.serve.num_retrieved}
+        settings = {"rule": self.verbalizer, "num_retrieved": self._config.serve.num_ranked}
         return self.models.stage(f"{name}-{self.verbalizer}", settings, (*needs, *self._written), run)
 
     @property
