@@ -18,6 +18,7 @@ from raconteur.types import Candidate, FloatArray
 from serving.backends.contract import Ranker, champion_of
 from serving.follow import Loaded
 from serving.path.breaker import Breaker, SpentError
+from serving.path.budget import Budget
 from serving.path.cache import Cache
 from serving.path.routing import REASONER, STUDENT, Routed
 from serving.path.stock import Stock
@@ -88,6 +89,7 @@ class Ladder:
         self._breakers = breakers
         self._scores = scores
         self._asked = 0  # requests that the Reasoner has now
+        self._budget = Budget(serve.reasoner_per_minute)
 
     async def rank(self, asked: Asked, stock: Loaded[Stock]) -> Ranked:
         routing = stock.parts.routing
@@ -137,6 +139,7 @@ class Ladder:
 
         async def ask() -> Scored:
             self._asked += 1
+            self._budget.spend()
             try:
                 return await self._ask(REASONER, text, ids, asked)
             finally:
@@ -205,4 +208,5 @@ class Ladder:
             wants_explanation=asked.wants_explanation and self._reads,
             latency_left_ms=asked.left_ms(),
             load=self._asked / MAX_ASKED,
+            cost_left=self._budget.left,
         )

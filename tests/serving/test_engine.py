@@ -108,6 +108,18 @@ def test_recommend_unsure_student_reasoner_ranks(world):
     assert [candidate.score for candidate in served.ranking] == [10.0, 10.0, 0.0]
 
 
+def test_recommend_budget_spent_student_ranks_alone_and_the_log_says_why(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, reasoner = open_local(tmp_path, reasoner_per_minute=1, cache_entries=0)
+    store.users = {"torn": user("torn", ["i1"], "drama")}
+    first, second = (ask((service, store), "torn") for _ in range(2))
+    assert (first.route, second.route, reasoner.asked) == ("reasoner", "student", 1)
+    assert (second.degraded, second.reason) == (False, "the cost budget is spent")
+    assert first.routed.request.cost_left == 1.0
+    assert second.routed.request.cost_left <= 0.1
+    asyncio.run(service.close())
+
+
 def test_recommend_reasoner_down_student_order_stands(world):
     world[3].failure = "reasoner failed: connection refused"
     served = ask(world, "torn")

@@ -215,6 +215,7 @@ class ServeConfig(Settings):
     max_k: PositiveInt = 100
     retrieval_process: bool = True  # a second process retrieves while several requests are in work; of use with 2 cores
     route_margin: float = 0.01  # student's top-two probability gap under which the Reasoner is asked
+    reasoner_per_minute: float | None = Field(None, gt=0.0)  # calls of all requests together; None: as many as routed
     timeout_ms: float = 1500.0  # of a call to a model server, also where the request has a larger budget
     features_timeout_ms: float = 300.0  # of a read of the online store; then the last known state stands in
     max_waiting: PositiveInt = 64  # requests in the recommender; one more is answered 429 with Retry-After

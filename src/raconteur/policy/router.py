@@ -186,7 +186,7 @@ class Router:
             return "student", f"{left:.0f} ms are left, the Reasoner's p99 is {limits.reasoner_p99_ms:.0f} ms"
         if request.load > limits.max_load:
             return "student", f"load {request.load:.2f} is above {limits.max_load:g}"
-        if budget is not None and budget <= 0.0:
+        if budget is not None and budget < 1.0:
             return "student", "the cost budget is spent"
         if odd in (NONE_KNOWN, ALL_EQUAL):
             return "reasoner", odd

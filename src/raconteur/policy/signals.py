@@ -40,7 +40,7 @@ class RouteRequest:
     wants_explanation: bool = False
     latency_left_ms: float | None = None  # None: no deadline
     load: float = 0.0  # of the Reasoner, 0..1
-    cost_left: float | None = None  # of the budget, in the budget's own unit; None: no budget
+    cost_left: float | None = None  # calls of the Reasoner that the budget still pays for; None: no budget
 
 
 def signals_of(request: RouteRequest, *, temperature: float = 1.0) -> FloatArray:

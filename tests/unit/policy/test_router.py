@@ -103,7 +103,7 @@ def test_decide_mode_rules_goes_by_the_margin_though_there_is_a_calibration():
         ({"wants_query": True}, "reasoner", "query"),
         ({"latency_left_ms": 49.0, "scores": UNSURE}, "student", "49 ms are left, the Reasoner's p99 is 50 ms"),
         ({"load": 0.95, "scores": UNSURE}, "student", "load 0.95 is above 0.9"),
-        ({"cost_left": 0.0, "scores": UNSURE}, "student", "budget is spent"),
+        ({"cost_left": 0.99, "scores": UNSURE}, "student", "budget is spent"),
         ({"scores": [NAN, NAN]}, "reasoner", "knows none"),
         ({"scores": [1.0, 1.0, 1.0]}, "reasoner", "alike"),
         ({"scores": [NAN]}, "student", "one candidate"),
@@ -125,7 +125,7 @@ def test_decide_hard_rules_in_their_order():
 
 
 def test_decide_limits_that_are_just_met_break_nothing():
-    assert decide(UNSURE, latency_left_ms=50.0, load=0.9, cost_left=0.1).mode == "budget"
+    assert decide(UNSURE, latency_left_ms=50.0, load=0.9, cost_left=1.0).mode == "budget"
     assert decide(UNSURE, latency_left_ms=NAN, load=NAN, cost_left=NAN).mode == "budget"
 
 
