@@ -109,7 +109,15 @@ def train(
     s12 = ask(config=config, data=data, **served)
     s13 = calibrate(config=config, requests=s12.outputs["out"])
     s14 = evaluate(
-        config=config, data=data, retriever=sequential, frozen=frozen, tuned=tuned, verbalizer=words, student=student
+        config=config,
+        data=data,
+        retriever=sequential,
+        frozen=frozen,
+        tuned=tuned,
+        verbalizer=words,
+        student=student,
+        requests=s12.outputs["out"],
+        router=s13.outputs["out"],
     )
     s15 = release(
         config=gate,

@@ -13,6 +13,8 @@ def evaluate(
     tuned: Input[Model],
     verbalizer: Input[Model],
     student: Input[Model],
+    requests: Input[Dataset],
+    router: Input[Model],
     out: Output[Dataset],
     page: Output[HTML],
     table: Output[Markdown],
@@ -28,7 +30,9 @@ def evaluate(
         tuned: the Reasoner on the Verbalizer's text.
         verbalizer: the trained Verbalizer.
         student: the INT8 student.
-        out: `arms.parquet` and `metrics.json`.
+        requests: what student and Reasoner answered.
+        router: calibrated on the validation users of these requests.
+        out: `arms.parquet`, `metrics.json` and the routing curve.
         page: the report as one HTML page.
         table: the report as Markdown.
         metrics: the headline figures.
@@ -44,7 +48,9 @@ def evaluate(
 
     settings, arms = Config.model_validate_json(config), Path(out.path)
     models = [Path(model.path) for model in (retriever, frozen, tuned, verbalizer, student)]
-    measured = evaluate_arms(settings, Path(data.path), *models, arms)
+    measured = evaluate_arms(
+        settings, Path(data.path), *models, arms, requests=Path(requests.path), router=Path(router.path)
+    )
     inputs = ReportInputs(title=settings.name, evaluation=arms, curves=arms / "curves.json", config=settings)
     report = write_report(inputs, arms.with_name("report")).parent
     shutil.copyfile(report / "index.html", page.path)

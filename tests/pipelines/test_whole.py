@@ -71,7 +71,12 @@ def test_train_first_run_does_every_step_and_the_gate_decides(workdir, first):
 def test_train_publishes_data_evaluation_and_report(workdir, first):
     verify(workdir / "data")
     verify(workdir / "evaluation")
-    assert "tuned" in (workdir / "report" / "report.md").read_text()
+    report = (workdir / "report" / "report.md").read_text()
+    assert "tuned" in report
+    rows = json.loads((workdir / "pipeline" / "steps.json").read_text())
+    fitted = next("temperature" in row["metrics"] for row in rows if row["step"] == "calibrate")
+    assert (workdir / "evaluation" / "routing").exists() == fitted
+    assert ("so there is no curve" in report) != fitted
     assert (workdir / "report" / "index.html").stat().st_size > 100_000
     assert (workdir / "pipeline" / "train.yaml").exists()
     assert not (workdir / "checkpoints").exists()

@@ -1,4 +1,4 @@
-"""A curve as a page: `curve.md` with its tables, `curve.svg`, and `curve.html`, a plot that can be zoomed."""
+"""A curve as a page: `curve.md` with its tables, a plot as `curve.svg` and zoomable `curve.html`, and `curve.json`."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import plotly.graph_objects as go
 
+from raconteur.artifacts import write_json
 from raconteur.evaluate.bootstrap import Interval
 from raconteur.evaluate.curve import CPT, Curve, Line, Point
 from raconteur.evaluate.curve_plot import COLOURS, OTHER, plot
 
-MARKDOWN, HTML, IMAGE = "curve.md", "curve.html", "curve.svg"
+MARKDOWN, HTML, IMAGE, FIGURES = "curve.md", "curve.html", "curve.svg", "curve.json"
 NO_FIGURE = "–"
 EXPLAINED = """\
 Quality is NDCG@10; a request costs the median ms of each model that it asks, and every way but *random* runs the
@@ -24,13 +25,14 @@ strict: where its lower end is above minus {tolerance:g}. Both are found on thes
 
 
 def write_page(curve: Curve, folder: Path, *, title: str, figures: Mapping[str, float]) -> None:
-    """Writes the three files into a folder.
+    """Writes the four files into a folder.
 
     Args:
         figures: further figures by name, listed below the tables.
     """
     (folder / MARKDOWN).write_text(markdown(curve, title=title, figures=figures))
     (folder / IMAGE).write_text(plot(curve, title=title))
+    write_json(folder / FIGURES, dict(figures))
     (folder / HTML).write_text(figure(curve, title=title).to_html(include_plotlyjs=True, full_html=True))
 
 

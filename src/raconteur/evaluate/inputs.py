@@ -16,8 +16,10 @@ from raconteur.config.schema import Config
 from raconteur.errors import DataError
 from raconteur.evaluate.arms import read_arms
 from raconteur.evaluate.choice import SLICES
+from raconteur.evaluate.curve_page import FIGURES, IMAGE, MARKDOWN
 from raconteur.evaluate.gate import GateDecision, read_record
 
+ROUTING = "routing"  # folder of the curve within an evaluation
 Routes = dict[str, float]
 Curves = dict[str, list[float | None]]
 
@@ -65,6 +67,15 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class RoutingCurve:
+    """Quality against cost of the router, as `train.calibrate.draw` wrote it."""
+
+    page: str  # Markdown, below its title
+    image: str  # SVG
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """The inputs, read; None where a file was not given or does not exist."""
 
@@ -75,6 +86,7 @@ class Facts:
     routes: Routes | None
     curves: Curves | None
     gate: GateDecision | None
+    routing: RoutingCurve | None
 
 
 def read_facts(inputs: ReportInputs) -> Facts:
@@ -95,6 +107,7 @@ def read_facts(inputs: ReportInputs) -> Facts:
         routes=_read(inputs.routes, Routes),
         curves=_read(inputs.curves, Curves),
         gate=read_record(inputs.gate) if inputs.gate is not None and inputs.gate.exists() else None,
+        routing=_routing(inputs.evaluation / ROUTING),
     )
 
 
@@ -105,6 +118,17 @@ def _read(path: Path | None, form: Any) -> Any:
         return TypeAdapter(form).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise DataError(f"{path} is not what a report reads: {error}") from error
+
+
+def _routing(folder: Path) -> RoutingCurve | None:
+    figures = _read(folder / FIGURES, dict[str, float])
+    if figures is None:
+        return None
+    try:
+        page = (folder / MARKDOWN).read_text()
+        return RoutingCurve(page.partition("\n")[2].strip(), (folder / IMAGE).read_text(), figures)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{folder} holds no routing curve: {error}") from error
 
 
 def _differences(metrics: Mapping[str, float]) -> list[Difference]:

@@ -3,6 +3,7 @@
 Called by the command line and the pipeline's last step. Text from data is escaped; the page loads nothing from outside.
 """
 
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,7 +113,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.filters |= {"number": _number, "signed": _signed, "percent": _percent, "cell": _cell}
+    pages.filters |= {"number": _number, "signed": _signed, "percent": _percent, "cell": _cell, "base64": _base64}
     return pages
 
 
@@ -126,6 +127,10 @@ def _signed(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:+.1%}"
+
+
+def _base64(text: str) -> str:
+    return b64encode(text.encode()).decode()
 
 
 def _cell(text: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binom
 
-from raconteur.artifacts import new_folder, write_json
+from raconteur.artifacts import new_folder
 from raconteur.config.schema import Config, RouteConfig
 from raconteur.errors import ArtifactError, TrainingError
 from raconteur.evaluate.curve import Curve, Line, draw_curve
@@ -37,7 +37,6 @@ MIN_REQUESTS = 50
 NUM_RESPLITS = 20
 TAIL = 3.0  # a p99 that nobody measured is taken as so many times the mean
 MARGIN_RULE, ROUTER = "margin", "router"  # ways of choosing
-CURVE = "curve.json"
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def _calibrated(config: Config, router: Router, table: Requests, rows: Requests)
 
 
 def draw(config: Config, requests: Path, router: Path, out: Path) -> dict[str, float]:
-    """Writes the curve of the test split into the folder `out`: `curve.md`, `curve.html`, `curve.json`.
+    """Writes the curve of the test split into the folder `out`: see `evaluate.curve_page`.
 
     Raises:
         TrainingError: there are too few requests.
@@ -150,7 +149,6 @@ def draw(config: Config, requests: Path, router: Path, out: Path) -> dict[str, f
     about = {"kind": "curve", "versions": versions, "config": config.model_dump(mode="json")}
     with new_folder(out, **about) as folder:
         write_page(curve, folder, title=title, figures=figures)
-        write_json(folder / CURVE, figures)
     return figures
 
 

@@ -19,8 +19,10 @@ from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.histories import history_before
 from raconteur.data.takes import takes_before
+from raconteur.errors import ArtifactError, TrainingError
 from raconteur.evaluate.arms import NO_COST, ORACLE, Cost, arm_rows, difference_metrics
 from raconteur.evaluate.choice import ALL, DISCOVERY, head_items, score_candidates, slice_masks
+from raconteur.evaluate.inputs import ROUTING
 from raconteur.evaluate.metrics import recall_at_1
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.reason.onnx import OnnxReasoner
@@ -32,6 +34,7 @@ from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.markov import Markov
 from raconteur.retrieve.popularity import Popularity, RecentPopularity
 from raconteur.retrieve.sequential import SequentialRetriever
+from raconteur.train.calibrate import draw
 from raconteur.train.examples import TrainingLog, choices, training_log
 from raconteur.types import FloatArray, History, Retriever
 
@@ -70,8 +73,16 @@ def evaluate_arms(
     verbalizer: Path,
     student: Path,
     out: Path,
+    *,
+    requests: Path,
+    router: Path,
 ) -> dict[str, float]:
-    """Writes `arms.parquet`, `outcomes.parquet` (Recall@1 by user and arm) and `metrics.json`."""
+    """Writes `arms.parquet`, `outcomes.parquet` (Recall@1 by user and arm), `metrics.json`, and `routing/`, the curve.
+
+    Args:
+        requests: what student and Reasoner answered; the curve is drawn on its test users.
+        router: calibrated on its validation users. One without a calibration has no curve, and there is no `routing/`.
+    """
     dataset = load_dataset(data)
     test = test_choices(config, dataset)
     log = training_log(dataset)
@@ -101,6 +112,10 @@ def evaluate_arms(
         write_json(folder / METRICS, metrics | _differences(outcomes, masks, config))
         curves = _curves({"sequential": retriever, "reasoner": frozen, "verbalizer": verbalizer, "tuned": tuned})
         (folder / "curves.json").write_text(json.dumps(curves))
+        try:
+            draw(config, requests, router, folder / ROUTING)
+        except (TrainingError, ArtifactError) as error:
+            print(f"no routing curve: {error}", flush=True)
     return metrics
 
 

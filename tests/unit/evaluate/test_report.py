@@ -1,3 +1,4 @@
+import base64
 import html
 import json
 import re
@@ -40,6 +41,11 @@ def evaluation(tmp_path):
 def inputs(evaluation, tmp_path):
     write_json(tmp_path / "steps.json", [{"step": "prepare", "seconds": 61.5, "metrics": {"rows": 10}}])
     write_json(tmp_path / "routes.json", {"student": 90, "reasoner": 10})
+    (evaluation / "routing").mkdir()
+    table = "| chooses by | APGR |\n| --- | ---: |\n| router | 0.71 |\n"
+    (evaluation / "routing" / "curve.md").write_text(f"# Routing\n\n{table}")
+    (evaluation / "routing" / "curve.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"><title>é</title></svg>')
+    write_json(evaluation / "routing" / "curve.json", {"apgr": 0.71})
     write_json(tmp_path / "curves.json", {"GRPO reward": [0.1, None, 0.4]})
     gate = GateInputs(
         challenger="v2",
@@ -91,6 +97,19 @@ def test_report_plots_hold_the_tables_numbers(inputs, tmp_path):
     assert figures[6]["data"][0]["y"] == [0.1, None, 0.4]
 
 
+def test_report_page_shows_the_routing_curve(inputs, tmp_path):
+    page = write_report(inputs, tmp_path / "report").read_text()
+    (image,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert base64.b64decode(image).decode() == (inputs.evaluation / "routing" / "curve.svg").read_text()
+    assert "<td>apgr</td><td>0.71</td>" in page
+
+
+def test_report_damaged_routing_curve_is_refused(inputs, tmp_path):
+    (inputs.evaluation / "routing" / "curve.svg").unlink()
+    with pytest.raises(DataError, match="holds no routing curve"):
+        write_report(inputs, tmp_path / "report")
+
+
 def test_report_text_of_data_is_escaped(inputs, tmp_path):
     page = write_report(inputs, tmp_path / "report").read_text()
     assert EVIL not in page
@@ -101,7 +120,7 @@ def test_report_text_of_data_is_escaped(inputs, tmp_path):
 def test_report_page_loads_nothing_from_outside(inputs, tmp_path):
     page = write_report(inputs, tmp_path / "report").read_text()
     assert "default-src 'none'" in page
-    assert not re.search(r"<(script|img|iframe)[^>]+src=|<link", _visible(page))
+    assert not re.search(r'<(script|img|iframe)[^>]+src="(?!data:)|<link', _visible(page))
     assert page.count("<script>") == 2
 
 
@@ -111,6 +130,7 @@ def test_report_markdown_holds_the_numbers(inputs, tmp_path):
     assert re.search(r"\| rewrite \| 0\.667 \| [\d.]+ – [\d.]+ \| ", text)
     assert "| rewrite − template | discovery | +0.500 |" in text
     assert "| student | 90 |" in text
+    assert "## Routing between student and Reasoner\n\n| chooses by |" in text  # the curve's own title is left out
     assert "Promoted: v2 against v1 over 2 users." in text
     assert "Left out" not in text
 
@@ -121,8 +141,8 @@ def test_report_missing_inputs_leave_a_line(evaluation, tmp_path):
         ReportInputs("bare", evaluation, steps=tmp_path / "absent.json"), tmp_path / "report"
     ).read_text()
     text = (tmp_path / "report" / "report.md").read_text()
-    assert _visible(page).count("Left out") == 5
-    assert text.count("Left out") == 4  # the terminal has no curves
+    assert _visible(page).count("Left out") == 6
+    assert text.count("Left out") == 5  # the terminal has no curves
     assert "The config was not given" in page
 
 
