@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from monitoring.windows import Windows, side_by_side
-from raconteur.columns import IS_TARGET, ITEM_ID, POSITION, USER_ID
+from raconteur.columns import USER_ID
 from raconteur.errors import DataError
-from raconteur.pseudonym import pseudonym
+from raconteur.evaluate.feedback import NUM_EVENTS, next_takes
 
 _COLUMNS: dict[str, pl.DataType] = {
     "time": pl.Datetime("us", "UTC"),
@@ -51,9 +51,6 @@ def prediction_windows(predictions: pl.DataFrame, *, rows: int) -> Windows:
 def labelled(predictions: pl.DataFrame, incoming: Path, *, key: bytes, rows: int) -> Sequence[bool]:
     """Whether the first item was the user's next take, for the newest answers whose next take is known.
 
-    An answer is followed by the events at position `num_events` and later: the join is by position in the user's
-    history, since a replayed log and the clock of the server need not agree.
-
     Args:
         key: of the pseudonyms by which the prediction log names its users.
     """
@@ -74,22 +71,10 @@ def calibration_note(predictions: pl.DataFrame, incoming: Path, *, key: bytes, r
 
 def _known(predictions: pl.DataFrame, incoming: Path, key: bytes) -> pl.DataFrame:
     """Answers whose next take is known, oldest first: `first` shown, `taken`, and the calibrated `probability`."""
-    takes = (
-        pl.scan_parquet(incoming / "events.parquet")
-        .filter(IS_TARGET)
-        .select(USER_ID, POSITION, taken=ITEM_ID)
-        .sort(POSITION)
-        .collect()
-    )
-    names = {user: pseudonym(user, key) for user in takes[USER_ID].unique()}
-    takes = takes.with_columns(pl.col(USER_ID).replace_strict(names, return_dtype=pl.String))
     answers = predictions.select(
-        USER_ID, "time", "probability", first=pl.col("items").list.first(), position="num_events"
-    ).filter(pl.col("first").is_not_null(), pl.col("position").is_not_null())
-    joined = answers.sort(POSITION).join_asof(
-        takes, on=POSITION, by=USER_ID, strategy="forward", check_sortedness=False
-    )
-    return joined.filter(pl.col("taken").is_not_null()).sort("time")
+        USER_ID, "time", "probability", NUM_EVENTS, first=pl.col("items").list.first()
+    ).drop_nulls("first")
+    return next_takes(answers, incoming, key=key).sort("time")
 
 
 def _features(predictions: pl.DataFrame, calibrated: Sequence[str]) -> pl.DataFrame:

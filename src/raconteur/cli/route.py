@@ -1,11 +1,14 @@
 """`raconteur route`: fit the router, draw quality against cost, and decide logged requests again."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raconteur.cli.settings import ConfigFiles, DryRun, Overrides, resolve
+
+if TYPE_CHECKING:
+    from raconteur.policy.offpolicy import Values
 
 app = typer.Typer(no_args_is_help=True, help="Calibrate the router, draw its curve, replay its decisions.")
 
@@ -65,16 +68,25 @@ def replay(
     threshold: Annotated[
         float | None, typer.Option(help="Also say what this threshold would have cost (expected gain in NDCG).")
     ] = None,
+    taken: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prepared data set that says what users took next, to value the threshold by it; "
+            "default: incoming/ of the workdir, if it is there."
+        ),
+    ] = None,
 ) -> None:
     """Decide every logged request again; exits with status 1 if a decision is another one."""
     resolved = resolve(config, overrides)
     from raconteur.cli.show import print_figures
+    from raconteur.policy.replay import read_hits, with_other_threshold
     from raconteur.policy.replay import replay as run
-    from raconteur.policy.replay import with_other_threshold
     from raconteur.policy.router import Router
+    from raconteur.pseudonym import pseudonym_key
 
     loaded = Router.read(router or resolved.workdir / "router")
-    replayed = run(log or resolved.workdir / "predictions", loaded)
+    predictions = log or resolved.workdir / "predictions"
+    replayed = run(predictions, loaded)
     different = replayed.different
     same = len(replayed.requests) - len(different)
     typer.echo(f"{same} of {len(replayed.requests)} decisions of router {loaded.version} are the same")
@@ -82,22 +94,29 @@ def replay(
         if count:
             typer.echo(f"left out, {reason}: {count}")
     if threshold is not None:
-        other = with_other_threshold(replayed, loaded, threshold, seed=resolved.seed)
-        estimates = {
-            name: f"{end.value:.4g} [{end.low:.4g}, {end.high:.4g}] ms"
-            for name, end in (
-                ("IPS", other.estimate.ips),
-                ("self-normalised IPS", other.estimate.snips),
-                ("doubly robust", other.estimate.doubly_robust),
-            )
-        }
+        data = taken or resolved.workdir / "incoming"
+        known = taken is not None or data.is_dir()
+        rewards = read_hits(predictions, data, key=pseudonym_key(resolved.workdir)) if known else {}
+        other = with_other_threshold(replayed, loaded, threshold, rewards=rewards, seed=resolved.seed)
         figures = {
             "asked": f"{other.asked_share:.1%} instead of {other.logged_share:.1%}",
             "cost of a request": f"{other.cost_ms:.4g} ms instead of {other.logged_cost_ms:.4g} ms",
-            **estimates,
-            "requests that carry the estimate": f"{other.estimate.num_effective:.0f}",
+            **_estimates("cost", other.estimate, " ms"),
         }
+        if other.quality is not None:
+            figures["took one of the items shown next"] = f"{other.quality.logged:.4f} of {other.quality.num_requests}"
+            figures |= _estimates("taken", other.quality.other, "")
         print_figures(f"threshold {threshold:g} instead of {loaded.threshold:.4g}", figures)
+        if other.quality is None:
+            typer.echo("quality is not valued: no logged request has a known next take (see --taken)")
     if different:
         typer.echo(f"decided otherwise: {', '.join(different[:SHOWN])}", err=True)
         raise typer.Exit(1)
+
+
+def _estimates(name: str, values: "Values", unit: str) -> dict[str, str]:
+    shown = {"IPS": values.ips, "self-normalised IPS": values.snips, "doubly robust": values.doubly_robust}
+    estimates = {
+        f"{name}, {how}": f"{end.value:.4g} [{end.low:.4g}, {end.high:.4g}]{unit}" for how, end in shown.items()
+    }
+    return {**estimates, f"{name}, requests that carry it": f"{values.num_effective:.0f}"}

@@ -167,6 +167,7 @@ class StudentConfig(Settings):
     learning_rate: float = 2e-3
     temperature: float = 1.0  # of the teacher's distribution
     hard_weight: Share = 0.3  # weight of the true item beside the teacher
+    min_share: float = Field(0.8, ge=0.0)  # of the Reasoner's NDCG@10; a version whose student keeps less is refused
     # Order of preference: the first build that the gate lets through is served. FP32, last, is the original itself.
     builds: tuple[Build, ...] = Field(
         ("int8-weights", "int8-blocks", "int8-channel", "int8-static", "int8-tensor", "int4", "fp32"), min_length=1

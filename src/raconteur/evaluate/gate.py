@@ -30,6 +30,8 @@ class GateInputs(_Record):
     champion_outcomes: tuple[float, ...] | None
     popularity_outcomes: tuple[float, ...]  # the floor for a first champion
     max_loss: float  # monitor.max_loss: the interval's lower end must be above minus this
+    student_share: float | None = None  # NDCG@10 of the challenger's student over that of its Reasoner
+    min_share: float = 0.0  # student.min_share: a student that keeps less was not distilled well
     num_resamples: PositiveInt = 1000
     seed: int = 0
 
@@ -73,17 +75,17 @@ def decide(inputs: GateInputs) -> GateDecision:
 
     With a champion, the lower end of the difference's interval must be above -max_loss: a model that may be worse by
     more does not replace one that works. Without one nothing serves yet, so the mean difference to popularity is held
-    against the same bound.
+    against the same bound. A student that keeps too little of its own Reasoner is refused whatever it is held against.
     """
     rival = inputs.champion or "popularity"
     rival_outcomes = inputs.champion_outcomes or inputs.popularity_outcomes
     challenger_U, rival_U = np.array(inputs.challenger_outcomes), np.array(rival_outcomes)
     difference = difference_interval(challenger_U, rival_U, num_resamples=inputs.num_resamples, seed=inputs.seed)
     judged = difference.value if inputs.champion is None else difference.low
-    promote = judged > -inputs.max_loss
+    better, taught = judged > -inputs.max_loss, _is_taught(inputs)
     return GateDecision(
-        promote=promote,
-        reason=_reason(inputs, rival, difference, promote),
+        promote=better and taught,
+        reason=_reason(inputs, rival, difference, better) + ("" if taught else f"; {_untaught(inputs)}"),
         challenger=inputs.challenger,
         rival=rival,
         challenger_recall=float(challenger_U.mean()),
@@ -124,6 +126,17 @@ def replay(path: Path) -> GateDecision:
     return decision
 
 
+def _is_taught(inputs: GateInputs) -> bool:
+    return inputs.student_share is None or inputs.student_share >= inputs.min_share
+
+
+def _untaught(inputs: GateInputs) -> str:
+    return (
+        f"the student keeps {inputs.student_share:.1%} of the Reasoner's NDCG@10, under {inputs.min_share:.0%} "
+        "(student.min_share)"
+    )
+
+
 def _read(path: Path) -> _GateRecord:
     try:
         return _GateRecord.model_validate_json(path.read_bytes())
@@ -131,9 +144,9 @@ def _read(path: Path) -> _GateRecord:
         raise ArtifactError(f"{path} is no gate record: {error}") from error
 
 
-def _reason(inputs: GateInputs, rival: str, difference: Interval, promote: bool) -> str:
+def _reason(inputs: GateInputs, rival: str, difference: Interval, better: bool) -> str:
     seen = f"Recall@1 {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] against {rival}"
     if inputs.champion is None:
-        return f"{seen}: no champion yet, and {'above' if promote else 'not above'} the popularity floor"
-    verb = "is above" if promote else "is not above"
+        return f"{seen}: no champion yet, and {'above' if better else 'not above'} the popularity floor"
+    verb = "is above" if better else "is not above"
     return f"{seen}: the lower end {verb} {0.0 - inputs.max_loss:+.4f}"

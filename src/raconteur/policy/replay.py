@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from raconteur.columns import USER_ID
 from raconteur.errors import DataError
+from raconteur.evaluate.feedback import TAKEN, next_takes
+from raconteur.evaluate.metrics import BoolArray
 from raconteur.evaluate.routing import NUM_COLD, NUM_EVENTS, REASONER, REQUEST_ID, STUDENT
 from raconteur.policy.offpolicy import Logged, Values, off_policy_values
 from raconteur.policy.router import Decision, Router
 from raconteur.policy.signals import RouteRequest
+from raconteur.types import FloatArray
 
 SCORES, ROUTE, PROPENSITY, ROUTER_VERSION = "student_scores", "route", "propensity", "router_version"
 LOGGED = pl.Schema(
@@ -35,6 +39,9 @@ LOGGED = pl.Schema(
         ROUTE: pl.String(),
         PROPENSITY: pl.Float64(),
     }
+)
+ANSWERED = pl.Schema(
+    {REQUEST_ID: pl.String(), USER_ID: pl.String(), NUM_EVENTS: pl.Int64(), "items": pl.List(pl.String)}
 )
 # What the router chose, where the log tells it apart from who answered (the student stands in for a failed Reasoner).
 CHOSEN = "decision"
@@ -69,6 +76,16 @@ class Other:
     cost_ms: float  # mean cost of a request; exact, since the decisions are known
     logged_cost_ms: float
     estimate: Values  # the same cost from propensities alone: shows how far the log can be trusted for other rewards
+    quality: "Quality | None"  # None: no reward of a request is known
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Mean reward of the requests whose reward is known."""
+
+    num_requests: int
+    logged: float
+    other: Values
 
 
 def replay(folder: Path, router: Router) -> Replayed:
@@ -77,18 +94,36 @@ def replay(folder: Path, router: Router) -> Replayed:
     Raises:
         DataError: the folder holds no log, or a file cannot be read.
     """
-    paths = sorted(folder.glob("[!.]*.parquet"))
-    if not paths:
-        raise DataError(f"{folder} holds no prediction log; serve some requests first")
     skipped: Counter[str] = Counter()
-    rows = [row for path in paths for row in _rows(path, router, skipped)]
+    rows = [row for path in _paths(folder) for row in _rows(path, router, skipped)]
     requests = tuple(_request(row) for row in rows)
     logged = tuple((row[CHOSEN], row[PROPENSITY]) for row in rows)
     return Replayed(requests, logged, tuple(router.decide(request) for request in requests), dict(skipped))
 
 
-def with_other_threshold(replayed: Replayed, router: Router, threshold: float, *, seed: int = 0) -> Other:
-    """What another threshold would have cost, by deciding again and off-policy.
+def read_hits(folder: Path, data: Path, *, key: bytes) -> dict[str, float]:
+    """By request: 1 where the user's next take was among the items of the answer, else 0; only where it is known.
+
+    Args:
+        data: folder of a prepared data set that goes on where the answers were given.
+        key: of the pseudonyms in the log.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    tables = [table for table in map(_read, _paths(folder)) if set(ANSWERED) <= set(table.columns)]
+    answers = [table.select(ANSWERED.names()).cast(ANSWERED) for table in tables]
+    known = next_takes(pl.concat([pl.DataFrame(schema=ANSWERED), *answers]), data, key=key)
+    return dict(known.select(REQUEST_ID, pl.col("items").list.contains(pl.col(TAKEN)).cast(pl.Float64)).iter_rows())
+
+
+def with_other_threshold(
+    replayed: Replayed, router: Router, threshold: float, *, rewards: Mapping[str, float] | None = None, seed: int = 0
+) -> Other:
+    """What another threshold would have cost and earned, by deciding again and off-policy.
+
+    Args:
+        rewards: of requests, by id; those that are not named are left out of the quality.
 
     Raises:
         DataError: nothing was replayed, or the log explored nothing where the two thresholds differ.
@@ -101,21 +136,54 @@ def with_other_threshold(replayed: Replayed, router: Router, threshold: float, *
     student, reasoner = router.costs_ms.get(STUDENT, 0.0), router.costs_ms.get(REASONER, 0.0)
     cost_B = student + asked_B * reasoner
     propensity_B = np.array([propensity for _, propensity in replayed.logged])
-    logged = Logged(asked_B, propensity_B, cost_B)
+    target_B = asks_B.astype(np.float64)
     return Other(
         asked_share=float(asks_B.mean()),
         logged_share=float(asked_B.mean()),
         cost_ms=float(student + asks_B.mean() * reasoner),
         logged_cost_ms=float(cost_B.mean()),
-        estimate=off_policy_values(logged, asks_B.astype(np.float64), seed=seed),
+        estimate=off_policy_values(Logged(asked_B, propensity_B, cost_B), target_B, seed=seed),
+        quality=_quality(replayed, asked_B, propensity_B, target_B, rewards or {}, seed=seed),
     )
 
 
-def _rows(path: Path, router: Router, skipped: Counter[str]) -> list[dict[str, Any]]:
+def _quality(
+    replayed: Replayed,
+    asked_B: BoolArray,
+    propensity_B: FloatArray,
+    target_B: FloatArray,
+    rewards: Mapping[str, float],
+    *,
+    seed: int,
+) -> Quality | None:
+    reward_B = np.array([rewards.get(request.request_id, np.nan) for request in replayed.requests])
+    known_B = np.isfinite(reward_B)
+    if not known_B.any():
+        return None
+    logged = Logged(asked_B[known_B], propensity_B[known_B], reward_B[known_B])
+    return Quality(
+        num_requests=int(known_B.sum()),
+        logged=float(reward_B[known_B].mean()),
+        other=off_policy_values(logged, target_B[known_B], seed=seed),
+    )
+
+
+def _paths(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob("[!.]*.parquet"))
+    if not paths:
+        raise DataError(f"{folder} holds no prediction log; serve some requests first")
+    return paths
+
+
+def _read(path: Path) -> pl.DataFrame:
     try:
-        table = pl.read_parquet(path)
+        return pl.read_parquet(path)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path} is no prediction log: {error}") from error
+
+
+def _rows(path: Path, router: Router, skipped: Counter[str]) -> list[dict[str, Any]]:
+    table = _read(path)
     if not set(LOGGED) <= set(table.columns):
         skipped["written without the router's columns"] += table.height
         return []

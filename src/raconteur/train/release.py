@@ -14,6 +14,7 @@ from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.evaluate.gate import GateDecision, GateInputs, write_record
 from raconteur.evaluate.metrics import recall_at_1
+from raconteur.evaluate.routing import KINDS, read_requests
 from raconteur.reason.load import load_student
 from raconteur.represent.load import load_verbalizer
 from raconteur.retrieve.rerank import FILE as RERANK
@@ -34,7 +35,7 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     for name in MODELS:
         verify(parts[name])
-    inputs = _gate_inputs(config, dataset, parts["arms"], models, version)
+    inputs = _gate_inputs(config, dataset, parts, models, version)
     newest = dataset.events[c.EVENT_TIME].dt.to_string("iso:strict").max()
     about = {
         "kind": "version",
@@ -56,9 +57,11 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
     return _figures(decision)
 
 
-def _gate_inputs(config: Config, dataset: Dataset, arms: Path, models: Registry, version: str) -> GateInputs:
+def _gate_inputs(
+    config: Config, dataset: Dataset, parts: Mapping[str, Path], models: Registry, version: str
+) -> GateInputs:
     """Outcomes of challenger, champion and popularity on the newest share of the test targets."""
-    outcomes = pl.read_parquet(arms / OUTCOMES)
+    outcomes = pl.read_parquet(parts["arms"] / OUTCOMES)
     times = outcomes[c.EVENT_TIME].to_numpy()
     newest = times >= np.quantile(times.astype("int64"), 1 - config.monitor.newest_share).astype(times.dtype)
     champion = models.champion()
@@ -70,9 +73,18 @@ def _gate_inputs(config: Config, dataset: Dataset, arms: Path, models: Registry,
         champion_outcomes=served,
         popularity_outcomes=tuple(outcomes["popularity"].to_numpy()[newest].tolist()),
         max_loss=config.monitor.max_loss,
+        student_share=_student_share(parts["requests"]),
+        min_share=config.student.min_share,
         num_resamples=config.evaluate.num_bootstrap,
         seed=config.seed,
     )
+
+
+def _student_share(requests: Path) -> float | None:
+    """NDCG@10 of the student over the Reasoner's, on all test users; None where the Reasoner has none."""
+    rows = read_requests(requests).of(split="test", lists=KINDS[0])
+    reasoner = float(rows.ndcg(rows.reasoner_BN).mean())
+    return float(rows.ndcg(rows.student_BN).mean()) / reasoner if reasoner > 0 else None
 
 
 def _champion_outcomes(config: Config, dataset: Dataset, folder: Path, newest: np.ndarray) -> tuple[float, ...]:

@@ -46,6 +46,14 @@ def test_gate_unsettled_gain_is_not_promoted():
     assert not decide(_inputs(challenger=(1.0, 1.0, *HALF[2:]))).promote
 
 
+def test_gate_student_that_lost_its_reasoner_is_refused_though_it_is_better():
+    assert decide(_inputs(student_share=0.9, min_share=0.9)).promote
+    decision = decide(_inputs(student_share=0.612, min_share=0.9))
+    assert not decision.promote
+    said = "; the student keeps 61.2% of the Reasoner's NDCG@10, under 90% (student.min_share)"
+    assert decision.reason.endswith(f"is above +0.0000{said}")
+
+
 def test_gate_first_model_above_the_popularity_floor_is_promoted():
     decision = decide(_inputs(champion=None, popularity=HALF))
     assert decision.promote

@@ -6,9 +6,10 @@ import pytest
 
 from raconteur.errors import DataError
 from raconteur.policy.calibration import Calibration, GainModel, Isotonic
-from raconteur.policy.replay import LOGGED, replay, with_other_threshold
+from raconteur.policy.replay import ANSWERED, LOGGED, read_hits, replay, with_other_threshold
 from raconteur.policy.router import Router, Thresholds
 from raconteur.policy.signals import MARGIN, NAMES, RouteRequest
+from raconteur.pseudonym import pseudonym
 
 SCALES = tuple(float(number == MARGIN) for number in range(len(NAMES)))
 WEIGHTS = (*(-scale for scale in SCALES), *[0.0] * len(NAMES))
@@ -104,6 +105,53 @@ def test_other_threshold_costs_what_its_decisions_cost_and_the_estimate_agrees(t
     assert other.logged_cost_ms == pytest.approx(1 + 10 * other.logged_share)
     for estimate in (other.estimate.ips, other.estimate.snips, other.estimate.doubly_robust):
         assert estimate.low < other.cost_ms < estimate.high
+
+
+def test_other_threshold_is_valued_by_rewards_and_close_to_the_truth(tmp_path):
+    """The Reasoner's items are taken three times as often, whoever asks: .3 against .1. Asking all gives .3."""
+    replayed = replay(write_log(tmp_path / "log", logged_rows(4000)), ROUTER)
+    rng = np.random.default_rng(1)
+    rewards = {
+        request.request_id: float(rng.uniform() < (0.3 if ranker == "reasoner" else 0.1))
+        for request, (ranker, _) in zip(replayed.requests[:3000], replayed.logged[:3000], strict=True)
+    }
+    other = with_other_threshold(replayed, ROUTER, 0.5, rewards=rewards)
+    truth = 0.1 + 0.2 * other.asked_share
+    assert other.quality.num_requests == 3000  # the others' rewards are not known
+    assert other.quality.logged < truth - 0.02
+    for estimate in (other.quality.other.ips, other.quality.other.snips, other.quality.other.doubly_robust):
+        assert estimate.low < truth < estimate.high
+    assert with_other_threshold(replayed, ROUTER, 0.5).quality is None
+
+
+def test_read_hits_joins_answers_with_what_was_taken_next(tmp_path):
+    key = bytes(range(32))
+    events = {
+        "user_id": ["a", "a", "a", "b"],
+        "item_id": ["seen", "x", "y", "q"],
+        "position": [0, 1, 2, 0],
+        "is_target": [True, True, True, True],
+    }
+    data = tmp_path / "data"
+    data.mkdir()
+    pl.DataFrame(events).write_parquet(data / "events.parquet")
+    answers = [
+        ("r1", "a", 1, ["z", "x"]),  # x is next
+        ("r2", "a", 2, ["x"]),  # y is
+        ("r3", "a", 3, ["x"]),  # nothing is known of later
+        ("r4", "b", 0, []),
+        ("r5", "stranger", 0, ["x"]),
+    ]
+    rows = [
+        {"request_id": one, "user_id": pseudonym(user, key), "num_events": seen, "items": items}
+        for one, user, seen, items in answers
+    ]
+    rows.append({"request_id": "r6", "user_id": None, "num_events": 0, "items": ["x"]})
+    log = write_log(tmp_path / "log", rows, schema=ANSWERED)
+    write_log(log, logged_rows(2), name="without_items")
+    assert read_hits(log, data, key=key) == {"r1": 1.0, "r2": 0.0, "r4": 0.0}
+    with pytest.raises(DataError, match="holds no prepared events"):
+        read_hits(log, tmp_path / "nowhere", key=key)
 
 
 def test_other_threshold_without_exploration_is_refused(tmp_path):

@@ -133,9 +133,8 @@ class Students:
 
             return distil(config, self.lessons.folder, self.teacher.folder, out, checkpoints)
 
-        return self.models.stage(
-            f"{name}-{self.verbalizer}", {"student": settings.model_dump()}, (self.teacher, self.lessons), run
-        )
+        decisive = {"student": settings.model_dump(exclude={"min_share"})}
+        return self.models.stage(f"{name}-{self.verbalizer}", decisive, (self.teacher, self.lessons), run)
 
     def _light(self, name: str, changed: Mapping[str, float]) -> Stage:
         settings = self._config.student.model_copy(update=changed)
