@@ -90,10 +90,11 @@ def _drop_stale_cache(config: Config, folder: Path) -> None:
 
 
 def _publish(config: Config, outputs: dict[str, Any]) -> Path:
-    """The report is that of the newest run; the data set beside the registry is that of the serving champion."""
+    """The report is that of the newest run; what lies beside the registry is the serving champion's."""
     promoted = outputs["release"].metadata.get("promoted", 0.0) == 1.0
-    if promoted or not (config.workdir / "data").exists():
-        publish_folder(Path(outputs["data"].path), config.workdir / "data")
+    for name in ("data", "requests"):
+        if promoted or not (config.workdir / name).exists():
+            publish_folder(Path(outputs[name].path), config.workdir / name)
     publish_folder(Path(outputs["arms"].path), config.workdir / "evaluation")
     return write_run_report(config)
 

@@ -5,6 +5,7 @@ Models are tiny and hardly trained; what is tested is that every part is there a
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -126,6 +127,9 @@ def test_loop_from_log_to_swapped_model(loop):
     assert answer["versions"]["model"] == first
     assert len({item["item_id"] for item in answer["items"]}) == 5
     assert ask(address, user="nobody")["route"] == "cold"
+    for number in range(20):
+        ask(address, user=f"u{number:05}")
+    assert_replayed(folder, num=20)
 
     # One command: days with a new catalogue pass, drift is reported, a retraining runs, the gate decides.
     told = raconteur(folder, "monitor", "shift", "catalogue", "--retrain")
@@ -144,6 +148,11 @@ def test_loop_from_log_to_swapped_model(loop):
         assert time.monotonic() < deadline, "the service did not swap to the new champion"
         time.sleep(0.5)
 
+    # The log holds decisions of both champions; those of the present one are found again.
+    for number in range(20, 40):
+        ask(address, user=f"u{number:05}")
+    assert_replayed(folder, num=20)
+
     # The same command again starts nothing.
     versions = Registry(run / "models").versions()
     raconteur(folder, "monitor", "shift", "catalogue", "--retrain")
@@ -151,6 +160,15 @@ def test_loop_from_log_to_swapped_model(loop):
 
     raconteur(folder, "monitor", "rollback")
     assert Registry(run / "models").champion()["version"] == first
+
+
+def assert_replayed(folder, *, num):
+    """Every decision of the calibrated router, as it was logged within a second or so, is made again."""
+    time.sleep(2)
+    told = raconteur(folder, "route", "replay")
+    same, of = re.match(r"(\d+) of (\d+) decisions of router (?!uncalibrated)", told).groups()
+    assert same == of
+    assert int(of) >= num, told
 
 
 def ask(address, user="u00003"):

@@ -71,6 +71,7 @@ def test_train_first_run_does_every_step_and_the_gate_decides(workdir, first):
 def test_train_publishes_data_evaluation_and_report(workdir, first):
     verify(workdir / "data")
     verify(workdir / "evaluation")
+    verify(workdir / "requests")
     report = (workdir / "report" / "report.md").read_text()
     assert "tuned" in report
     rows = json.loads((workdir / "pipeline" / "steps.json").read_text())

@@ -8,12 +8,16 @@ import typer
 from raconteur.cli.settings import ConfigFiles, DryRun, Overrides, resolve
 
 if TYPE_CHECKING:
+    from raconteur.config.schema import Config
     from raconteur.policy.offpolicy import Values
 
 app = typer.Typer(no_args_is_help=True, help="Calibrate the router, draw its curve, replay its decisions.")
 
 Requests = Annotated[Path | None, typer.Option(help="Folder of requests; default: requests/ of the workdir.")]
-RouterFolder = Annotated[Path | None, typer.Option("--router", help="Folder of a router; default: of the workdir.")]
+RouterFolder = Annotated[
+    Path | None,
+    typer.Option("--router", help="Folder of a router; default: the champion's, else router/ of the workdir."),
+]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default: below the workdir.")]
 SHOWN = 5
 
@@ -54,7 +58,7 @@ def curve(
 
     folder = out or resolved.workdir / "curve"
     with working("drawing"):
-        draw(resolved, requests or resolved.workdir / "requests", router or resolved.workdir / "router", folder)
+        draw(resolved, requests or resolved.workdir / "requests", router or _router_of(resolved), folder)
     typer.echo((folder / MARKDOWN).read_text())
     typer.echo(f"plot: {folder / HTML}")
 
@@ -84,7 +88,7 @@ def replay(
     from raconteur.policy.router import Router
     from raconteur.pseudonym import pseudonym_key
 
-    loaded = Router.read(router or resolved.workdir / "router")
+    loaded = Router.read(router or _router_of(resolved))
     predictions = log or resolved.workdir / "predictions"
     replayed = run(predictions, loaded)
     different = replayed.different
@@ -112,6 +116,13 @@ def replay(
     if different:
         typer.echo(f"decided otherwise: {', '.join(different[:SHOWN])}", err=True)
         raise typer.Exit(1)
+
+
+def _router_of(config: "Config") -> Path:
+    from raconteur.artifacts import Registry
+
+    models = Registry(config.workdir / "models")
+    return (models.champion_folder() if models.champion() else config.workdir) / "router"
 
 
 def _estimates(name: str, values: "Values", unit: str) -> dict[str, str]:

@@ -1,14 +1,18 @@
 """The three commands after each other, on a table of 2,000 requests and a log that the router itself wrote."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from raconteur.artifacts import Registry, new_folder
 from raconteur.cli.main import app
 from raconteur.policy.replay import LOGGED
 from raconteur.policy.router import Router
 from raconteur.policy.signals import RouteRequest
+from raconteur.pseudonym import pseudonym, pseudonym_key
 
 
 def raconteur(*arguments):
@@ -70,6 +74,42 @@ def test_replay_decides_all_alike_and_values_another_threshold(workdir):
     assert done.exit_code == 0, done.output
     assert "2000 of 2000 decisions" in done.output
     assert "doubly robust" in done.output
+
+
+def test_replay_by_default_takes_the_router_of_the_champion(workdir, tmp_path):
+    other = tmp_path / "other"
+    requests = ("--requests", workdir / "requests")
+    raconteur("route", "calibrate", *settings(tmp_path), *requests, "--out", other, "--set", "route.explore=0.3")
+    for version, router in (("v1", workdir / "router"), ("v2", other)):
+        with new_folder(tmp_path / "models" / version, kind="version") as folder:
+            shutil.copytree(router, folder / "router")
+    Registry(tmp_path / "models").promote("v1", cause="test")
+    asked = ("route", "replay", *settings(tmp_path), "--log", workdir / "predictions")
+    assert "2000 of 2000 decisions" in raconteur(*asked).output
+    Registry(tmp_path / "models").promote("v2", cause="test")
+    done = raconteur(*asked)
+    assert "0 of 0 decisions" in done.output
+    assert "decided by another router: 2000" in done.output
+
+
+def test_replay_values_a_threshold_by_what_was_taken_next(workdir, tmp_path):
+    key = pseudonym_key(tmp_path)
+    log = pl.read_parquet(workdir / "predictions" / "log.parquet").unique("request_id", maintain_order=True)
+    users = [f"user{number}" for number in range(log.height)]
+    answered = log.with_columns(
+        pl.Series("user_id", [pseudonym(user, key) for user in users]),
+        items=pl.Series([["x", "y"]] * log.height),
+    )
+    (tmp_path / "log").mkdir()
+    answered.write_parquet(tmp_path / "log" / "log.parquet")
+    (tmp_path / "incoming").mkdir()
+    half = ["x" if number % 2 else "z" for number in range(len(users))]
+    events = {"user_id": users, "item_id": half, "position": log["num_events"], "is_target": [True] * len(users)}
+    pl.DataFrame(events).write_parquet(tmp_path / "incoming" / "events.parquet")
+    asked = (*settings(tmp_path), "--log", tmp_path / "log", "--router", workdir / "router", "--threshold", "0.05")
+    told = " ".join(raconteur("route", "replay", *asked).output.split())
+    assert "took one of the items shown next │ 0.5000 of 1000" in told
+    assert "taken, doubly robust" in told
 
 
 def test_replay_changed_decision_is_named_and_fails(workdir, tmp_path):
