@@ -35,6 +35,7 @@ MIN_PROBABILITY = 1e-6  # keeps one hopeless list from deciding a mean of logari
 EQUAL = 1e-3  # samples of a group whose choice terms lie within this are equal: no sample is better than another
 _REFERENCE = re.compile(r"<e\d+>|<item:[^<>\s]+>")
 
+Lists = Sequence[Sequence[Sequence[str]]]  # candidates [N] of each draw [D] of each sample
 Terms = dict[str, FloatArray]  # by name; one value a sample
 
 
@@ -101,9 +102,10 @@ class Rewards:
         seed = self._config.seed
         # One set of negatives a prompt and draw, so that a group is compared on equal terms; orders differ by sample.
         lists = {row: self._draw(row, np.random.default_rng([seed, 4, step, row])) for row in dict.fromkeys(rows)}
-        orders = np.random.default_rng([seed, 4, step])
-        chosen_SD, logprob_SD = self._judged(texts, [lists[row] for row in rows], orders)
-        logs = self._measured(lists, orders, step)
+        drawn = [lists[row] for row in rows]
+        orders = _orders(drawn, np.random.default_rng([seed, 4, step]))
+        chosen_SD, logprob_SD = self._judged(texts, drawn, orders)
+        logs = self._measured(lists, step)
         return {
             "accuracy": chosen_SD.mean(axis=1),
             "probability": np.exp(logprob_SD).mean(axis=1),
@@ -136,13 +138,18 @@ class Rewards:
             "empty": float(np.mean([not text for text in texts])),
         }
 
-    def _measured(self, lists: Mapping[int, Sequence[Sequence[str]]], orders: np.random.Generator, step: int) -> Logs:
+    def _measured(self, lists: Mapping[int, Sequence[Sequence[str]]], step: int) -> Logs:
         """The template's texts of these rows; kept while the step lasts, in which whole styles are tried on them."""
         if step != self._step:
             self._step, self._logs = step, {}
         new = [row for row in lists if row not in self._logs]
         if new:
             texts = self._template.write([self._history(row) for row in new])
+            seed = self._config.seed
+            # Of each row by itself: whatever else is judged in the step, a row's log is measured alike.
+            orders = [
+                order for row in new for order in _orders([lists[row]], np.random.default_rng([seed, 4, step, row, 1]))
+            ]
             _, logprob_RD = self._judged(texts, [lists[row] for row in new], orders)
             found = zip(self._num_tokens(texts).tolist(), logprob_RD.mean(axis=1).tolist(), strict=True)
             self._logs |= {row: Log(*one) for row, one in zip(new, found, strict=True)}
@@ -156,14 +163,13 @@ class Rewards:
         return [[self._truths[row], *(ids[item] for item in drawn)] for drawn in drawn_DN]
 
     def _judged(
-        self, texts: Sequence[str], lists: Sequence[Sequence[Sequence[str]]], rng: np.random.Generator
+        self, texts: Sequence[str], lists: Lists, orders: Sequence[npt.NDArray[np.int64]]
     ) -> tuple[FloatArray, FloatArray]:
         """[S, D] each: whether the truth, first in its list, is chosen, and its log-probability.
 
         The Reasoner reads every list in an order of its own, so no text can earn by the place of the truth.
         """
         flat = [candidates for draws in lists for candidates in draws]
-        orders = [rng.permutation(len(candidates)) for candidates in flat]
         shuffled = [[candidates[i] for i in order] for candidates, order in zip(flat, orders, strict=True)]
         repeated = [text for text in texts for _ in range(DRAWS)]
         logprobs = _log_softmax(self._judge.score(repeated, shuffled))
@@ -182,6 +188,11 @@ class Rewards:
 
     def _num_tokens(self, texts: Sequence[str]) -> FloatArray:
         return np.array([len(ids) for ids in self._judge.prompts.encode_texts(texts)], dtype=np.float64)
+
+
+def _orders(lists: Lists, rng: np.random.Generator) -> list[npt.NDArray[np.int64]]:
+    """An order for every list of candidates."""
+    return [rng.permutation(len(candidates)) for draws in lists for candidates in draws]
 
 
 def length_plateau(num_text: FloatArray, num_log: FloatArray) -> FloatArray:

@@ -77,6 +77,13 @@ class FirstPlace(Named):
         return np.array([[1.0] + [0.0] * (len(items) - 1) for items in candidates])
 
 
+class FirstPlaceAfterLogs(FirstPlace):
+    """Chooses what stands first after a log, and has no opinion after the text x."""
+
+    def score(self, texts, candidates):
+        return super().score(texts, candidates) * np.array([[text != "x"] for text in texts])
+
+
 class Ignorant(Named):
     """A Reasoner that does not know the films d and e."""
 
@@ -125,6 +132,15 @@ def test_terms_negatives_of_a_prompt_do_not_depend_on_the_others_of_the_step(pro
     rewards.terms(["<item:a>"], [0], step=2)
     lists = [set(items) for text, items in judge.shown if text == "<item:a>"]
     assert lists[:DRAWS] == lists[DRAWS:]
+
+
+def test_gain_of_a_row_does_not_depend_on_what_else_is_judged_in_the_step(prompts, rollouts):
+    """The log of a row is measured once a step, in orders of its own: first alone, or behind others."""
+    alone = Rewards(FirstPlaceAfterLogs(prompts), rollouts, config()).terms(["x"], [1], step=3)["gain"]
+    together = Rewards(FirstPlaceAfterLogs(prompts), rollouts, config())
+    gains = [together.terms(["x", "x", "x"], rows, step=3)["gain"] for rows in ([0, 0, 0], [0, 1, 0])]
+    assert gains[1][1] == alone[0]
+    assert gains[1][0] == gains[0][0]
 
 
 def test_terms_no_text_earns_by_the_place_of_the_truth(prompts, rollouts):

@@ -1,3 +1,4 @@
+import itertools
 import time
 
 import torch
@@ -25,6 +26,15 @@ def test_costs_in_turns_everyone_answers_every_request_and_the_dearer_costs_more
     assert asked["small"] == asked["large"] == [slice(row, row + 1) for row in range(5)]
     assert costs["large"].ms >= 2.0 > costs["small"].ms
     assert costs["large"].p99_ms >= costs["large"].ms
+
+
+def test_costs_in_turns_a_turn_is_ten_requests_of_one_model():
+    asked = []
+    costs_in_turns({name: lambda _, name=name: asked.append(name) for name in ("a", "b")}, 25)
+    turns = [(name, len(list(same))) for name, same in itertools.groupby(asked)]
+    assert sum(length for _, length in turns) == 50
+    # Two turns of one model may follow on each other, where it ends one round and begins the next.
+    assert all(length in (5, 10, 15, 20) for _, length in turns)
 
 
 def test_costs_in_turns_one_thread_while_it_measures():
