@@ -52,6 +52,15 @@ class Breaker:
             return "closed"
         return "half-open" if self._clock() - self._opened_at >= self._pause_s else "open"
 
+    def check(self) -> None:
+        """
+        Raises:
+            ServingError: the part is left alone for now.
+        """
+        state = self.state
+        if state == "open" or (state == "half-open" and self._trying):
+            raise ServingError(f"{self.name} failed {self._failures} times in a row and is left alone for a moment")
+
     async def call(self, ask: Callable[[], Awaitable[Result]]) -> Result:
         """What the part answers.
 
@@ -74,11 +83,9 @@ class Breaker:
 
     def _admit(self) -> bool:
         """Whether this request is the one that tries an open part."""
-        state = self.state
-        if state == "closed":
+        self.check()
+        if self.state == "closed":
             return False
-        if state == "open" or self._trying:
-            raise ServingError(f"{self.name} failed {self._failures} times in a row and is left alone for a moment")
         self._trying = True
         return True
 

@@ -309,7 +309,8 @@ def text_of(state: UserState) -> str:
 def filled(ranked: Ranked, found: Sequence[Candidate]) -> list[Candidate]:
     """What was ranked, with the ranker's scores, and the rest of what the retriever found, in its order.
 
-    The rest stands below whatever has a score: its own scores are moved so that they go on from the lowest.
+    The rest stands below whatever has a score: its own scores are moved so that they go on from the lowest. Below items
+    that the ranker does not know (NaN) it is unknown as well, which keeps it behind them.
     """
     scores = [float(score) for score in ranked.scores]
     listed = [
@@ -319,7 +320,7 @@ def filled(ranked: Ranked, found: Sequence[Candidate]) -> list[Candidate]:
     rest = found[len(listed) :]
     if not rest:
         return listed
-    lowest = min((score for score in scores if not math.isnan(score)), default=0.0)
+    lowest = math.nan if any(map(math.isnan, scores)) else min(scores)
     first = found[len(listed) - 1].score
     return listed + [Candidate(one.item_id, lowest + one.score - first, one.source) for one in rest]
 
@@ -364,8 +365,9 @@ def _key(request: RecommendRequest, known: Known, stock: Loaded[Stock]) -> Hasha
 
 
 def _lasts(served: Served, stock: Loaded[Stock]) -> bool:
-    """Whether equal questions may get this answer: no part failed, and no ranker was still on another version."""
-    return not served.degraded and champion_of(served.version) == stock.version
+    """Whether equal questions may get this answer: no part failed or was spared, no ranker was on another version."""
+    spared = served.routed is not None and served.routed.decision.momentary
+    return not served.degraded and not spared and champion_of(served.version) == stock.version
 
 
 def _state_key(known: Known) -> Hashable:

@@ -136,11 +136,14 @@ class Ladder:
         """What the Reasoner says, kept for equal questions to the same version."""
         text, ids = self._readable(asked), tuple(asked.ids)
         key = (stock.version, stock.parts.prompts[REASONER], text, ids)
+        calls = 0  # that this request made
 
         async def ask() -> Scored:
+            nonlocal calls
             self._asked += 1
-            self._budget.spend()
             try:
+                self._breakers[REASONER].check()
+                calls += 1
                 return await self._ask(REASONER, text, ids, asked)
             finally:
                 self._asked -= 1
@@ -148,6 +151,8 @@ class Ladder:
         def current(made: Scored) -> bool:
             return champion_of(made[1]) == stock.version
 
+        # Paid for before anything is awaited: what is decided next sees it.
+        self._budget.spend()
         try:
             return (await self._scores.get(key, ask, keeps=current))[0]
         except SpentError:  # perhaps of another request that asked the same and had less time
@@ -155,6 +160,9 @@ class Ladder:
             if left_ms is not None and left_ms < LEAST_MS:
                 raise
             return (await self._scores.get(key, ask, keeps=current))[0]
+        finally:
+            if not calls:
+                self._budget.give_back()
 
     async def close(self) -> None:
         for ranker in self._rankers.values():

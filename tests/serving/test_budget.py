@@ -48,6 +48,23 @@ def test_budget_below_one_a_minute_saves_up_a_whole_call():
     assert budget.left == 1.0
 
 
+def test_budget_debt_is_bounded_by_a_minutes_worth():
+    clock = Clock()
+    budget = Budget(6, clock=clock)
+    for _ in range(600):
+        budget.spend()
+    assert budget.left == -6
+    clock.now_s += 70
+    assert budget.left == 1
+
+
+def test_budget_call_that_was_not_made_is_given_back():
+    budget = Budget(6, clock=Clock())
+    budget.spend()
+    budget.give_back()
+    assert budget.left == 6
+
+
 @given(per_minute=st.floats(0.1, 100), waits=st.lists(st.floats(0, 30), min_size=1, max_size=50))
 def test_budget_spent_where_it_pays_for_a_call_keeps_to_the_rate(per_minute, waits):
     clock = Clock()

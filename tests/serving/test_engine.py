@@ -10,6 +10,7 @@ from local_service import open_local, user
 from serving_world import write_version
 
 from raconteur.errors import ServingError
+from raconteur.guard.grounding import ground
 from raconteur.types import Candidate
 from serving.path.engine import filled
 from serving.path.ladder import Ranked
@@ -79,16 +80,16 @@ rankings = st.lists(st.floats(-5, 5) | st.just(math.nan), min_size=1, max_size=5
 
 
 @given(scores=rankings, rest=st.lists(st.floats(0, 5), max_size=5))
-def test_filled_keeps_the_order_of_retrieval_below_every_score(scores, rest):
+def test_filled_is_shown_in_the_order_of_retrieval_behind_what_was_ranked(scores, rest):
     found = [Candidate(f"r{place}", 9.0 - place / 10, "x") for place in range(len(scores))]
     found += [Candidate(f"f{place}", score, "y") for place, score in enumerate(sorted(rest, reverse=True))]
     ranked = Ranked("student", "", "v1", found[: len(scores)], scores)
     listed = filled(ranked, found)
-    assert [one.item_id for one in listed] == [one.item_id for one in found]
     assert [one.score for one in listed[: len(scores)]] == pytest.approx(scores, nan_ok=True)
-    fill = [one.score for one in listed[len(scores) :]]
-    assert fill == sorted(fill, reverse=True)
-    assert all(low <= score for low in fill for score in scores if not math.isnan(score))
+    ids = [one.item_id for one in listed]
+    shown = [one.item_id for one in ground(listed, candidates=ids, available=dict.fromkeys(ids, True), k=20).ranking]
+    assert sorted(shown[: len(scores)]) == [f"r{place}" for place in range(len(scores))]
+    assert shown[len(scores) :] == [f"f{place}" for place in range(len(rest))]
 
 
 def test_recommend_events_after_the_narrative_are_appended_to_the_text(world):
@@ -117,6 +118,50 @@ def test_recommend_budget_spent_student_ranks_alone_and_the_log_says_why(tmp_pat
     assert (second.degraded, second.reason) == (False, "the cost budget is spent")
     assert first.routed.request.cost_left == 1.0
     assert second.routed.request.cost_left <= 0.1
+    asyncio.run(service.close())
+
+
+def test_recommend_budget_of_one_pays_for_one_of_many_that_are_decided_together(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, student, reasoner = open_local(tmp_path, reasoner_per_minute=1)
+    store.users = {f"torn{number}": user(f"torn{number}", ["i1"], "drama" + " x" * number) for number in range(8)}
+    student.waits_s = reasoner.waits_s = 0.05  # all are decided before the first is ranked
+
+    async def together():
+        asked = [RecommendRequest(user_id=name, k=5) for name in store.users]
+        return await asyncio.gather(*map(service.recommend, asked))
+
+    routes = [served.route for served in asyncio.run(together())]
+    assert sorted(routes) == ["reasoner"] + ["student"] * 7
+    assert reasoner.asked == 1
+    asyncio.run(service.close())
+
+
+def test_recommend_budget_is_not_spent_on_a_reasoner_that_is_left_alone_or_known(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, reasoner = open_local(tmp_path, reasoner_per_minute=6, breaker_failures=1)
+    store.users = {"torn": user("torn", ["i1"], "drama"), "other": user("other", ["i1"], "drama x")}
+    left = lambda: service.engine._ladder._budget.left  # noqa: E731
+    first = ask((service, store), "torn")
+    assert (first.route, left()) == ("reasoner", pytest.approx(5, abs=0.2))
+    again = ask((service, store), "torn", k=2)  # another answer from the same scores
+    assert (again.route, reasoner.asked, left()) == ("reasoner", 1, pytest.approx(5, abs=0.2))
+    reasoner.failure = "reasoner failed: connection refused"
+    served = [ask((service, store), "other", k=k) for k in range(1, 6)]
+    assert all(one.degraded for one in served)  # each says that the Reasoner is down, none that the budget is spent
+    assert (reasoner.asked, left()) == (2, pytest.approx(4, abs=0.2))
+    asyncio.run(service.close())
+
+
+def test_recommend_answer_of_a_spent_budget_is_not_kept(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, _ = open_local(tmp_path, reasoner_per_minute=1)
+    store.users = {name: user(name, ["i1"], f"drama {name}") for name in ("one", "two")}
+    assert ask((service, store), "one").route == "reasoner"
+    assert ask((service, store), "two").reason == "the cost budget is spent"
+    service.engine._ladder._budget.give_back()
+    served = ask((service, store), "two")
+    assert (served.route, served.cached) == ("reasoner", False)
     asyncio.run(service.close())
 
 

@@ -56,6 +56,7 @@ class Decision:
     probability: float | None  # chance that the student's first choice is right; None: no calibration
     propensity: float  # probability with which this ranker was chosen
     mode: Mode  # what decided; "rules": one of the hard ones
+    momentary: bool = False  # by time, load or budget: an equal request may be decided otherwise a moment later
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,8 @@ class Router:
         probability = float(first_is_right(calibration, signals)) if calibration else None
         ruled = self._rule(request, odd)
         if ruled:
-            return Decision(*ruled, margin, gain, probability, 1.0, "rules")
+            ranker, reason, momentary = ruled
+            return Decision(ranker, reason, margin, gain, probability, 1.0, "rules", momentary)
         ranker, reason = self._compare(margin, gain)
         if odd:
             reason = f"{reason}; {odd}"
@@ -173,23 +175,26 @@ class Router:
             return Decision(other, f"explored, though {reason}", margin, gain, probability, explore, self.mode)
         return Decision(ranker, reason, margin, gain, probability, 1.0 - explore, self.mode)
 
-    def _rule(self, request: RouteRequest, odd: str) -> tuple[Ranker, str] | None:
-        """The hard rule that applies first, if one does; an unknown (NaN) load or time breaks no limit."""
+    def _rule(self, request: RouteRequest, odd: str) -> tuple[Ranker, str, bool] | None:
+        """The hard rule that applies first, if one does, and whether it is about the moment.
+
+        An unknown (NaN) load or time breaks no limit.
+        """
         limits, left, budget = self.limits, request.latency_left_ms, request.cost_left
         if odd in (NO_CANDIDATE, ONE_CANDIDATE):
-            return "student", odd
+            return "student", odd, False
         if request.wants_explanation:
-            return "reasoner", "an explanation is wanted"
+            return "reasoner", "an explanation is wanted", False
         if request.wants_query:
-            return "reasoner", "a free-text query is to be read"
+            return "reasoner", "a free-text query is to be read", False
         if left is not None and left < limits.reasoner_p99_ms:
-            return "student", f"{left:.0f} ms are left, the Reasoner's p99 is {limits.reasoner_p99_ms:.0f} ms"
+            return "student", f"{left:.0f} ms are left, the Reasoner's p99 is {limits.reasoner_p99_ms:.0f} ms", True
         if request.load > limits.max_load:
-            return "student", f"load {request.load:.2f} is above {limits.max_load:g}"
+            return "student", f"load {request.load:.2f} is above {limits.max_load:g}", True
         if budget is not None and budget < 1.0:
-            return "student", "the cost budget is spent"
+            return "student", "the cost budget is spent", True
         if odd in (NONE_KNOWN, ALL_EQUAL):
-            return "reasoner", odd
+            return "reasoner", odd, False
         return None
 
     def _compare(self, margin: float, gain: float | None) -> tuple[Ranker, str]:
