@@ -25,7 +25,7 @@ from monitoring.windows import event_windows, stretch
 from raconteur import artifacts
 from raconteur.cli.failures import run_program
 from raconteur.cli.settings import read_resolved
-from raconteur.config.schema import Config
+from raconteur.config.schema import Config, DataConfig, WorldConfig
 from raconteur.errors import DataError, PipelineError
 from raconteur.pseudonym import pseudonym_key
 
@@ -114,8 +114,9 @@ def retraining_config(config: Config) -> Config:
     stored = artifacts.read_manifest(_incoming(config)).get("config")
     if stored is None:
         return config
-    source = Config.model_validate(stored)
-    return config.model_copy(update={"data": source.data, "world": source.world})
+    # These two sections alone: the rest may be of another version of the program.
+    source = {"data": DataConfig.model_validate(stored["data"]), "world": WorldConfig.model_validate(stored["world"])}
+    return config.model_copy(update=source)
 
 
 def retraining_command(config_json: Path, cause: str) -> list[str]:

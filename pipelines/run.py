@@ -90,11 +90,10 @@ def _drop_stale_cache(config: Config, folder: Path) -> None:
 
 
 def _publish(config: Config, outputs: dict[str, Any]) -> Path:
-    """The report is that of the newest run; what lies beside the registry is the serving champion's."""
+    """The report is that of the newest run; the data set beside the registry is that of the serving champion."""
     promoted = outputs["release"].metadata.get("promoted", 0.0) == 1.0
-    for name in ("data", "requests"):
-        if promoted or not (config.workdir / name).exists():
-            publish_folder(Path(outputs[name].path), config.workdir / name)
+    if promoted or not (config.workdir / "data").exists():
+        publish_folder(Path(outputs["data"].path), config.workdir / "data")
     publish_folder(Path(outputs["arms"].path), config.workdir / "evaluation")
     return write_run_report(config)
 

@@ -50,10 +50,9 @@ STEPS = (
 
 
 class Trained(NamedTuple):
-    """What a run hands out: the data set, what the models answered, the evaluation and every step's metrics."""
+    """What a run hands out: the data set, the evaluation and every step's metrics."""
 
     data: Dataset
-    requests: Dataset
     arms: Dataset
     page: HTML
     table: Markdown
@@ -139,5 +138,4 @@ def train(
         step.set_env_variable("RACONTEUR_CODE", code_fingerprint())
         kubernetes.mount_pvc(step, pvc_name=VOLUME, mount_path=MOUNT)
     figures = {name: step.outputs["metrics"] for name, step in zip(STEPS, steps, strict=True)}
-    made = {name: s14.outputs[name] for name in ("page", "table")}
-    return Trained(data=data, requests=s12.outputs["out"], arms=s14.outputs["out"], **made, **figures)
+    return Trained(data=data, arms=s14.outputs["out"], page=s14.outputs["page"], table=s14.outputs["table"], **figures)

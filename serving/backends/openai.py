@@ -76,7 +76,7 @@ class OpenAIRanker:
         if len(ids) > len(LETTERS):
             raise UnaskedError(
                 f"{self.name} answers by letter and takes {len(LETTERS)} candidates, got {len(ids)}: "
-                "lower serve.num_ranked"
+                "lower retrieve.num_ranked"
             )
         champion = self._questions.current
         body = {
@@ -118,7 +118,7 @@ class OpenAIRanker:
         if len(top) < num_candidates:
             raise ServingError(
                 f"{self.name} tells the {len(top)} likeliest tokens, too few for {num_candidates} candidates: "
-                "raise the server's bound (vLLM: --max-logprobs) or lower serve.num_ranked"
+                "raise the server's bound (vLLM: --max-logprobs) or lower retrieve.num_ranked"
             )
         letters = LETTERS[:num_candidates]
         if top.keys().isdisjoint(letters):

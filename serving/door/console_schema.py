@@ -94,7 +94,9 @@ class Inspection(View):
     """One answer, taken apart: the candidates with the scores of both rankers, whichever of them the router asked."""
 
     answer: RecommendAnswer
-    candidates: list[InspectedItem] = Field(description="in the retriever's order")
+    candidates: list[InspectedItem] = Field(
+        description="in the retriever's order; items of the answer that no model ranked come last, without scores"
+    )
     student: AskedRanker
     reasoner: AskedRanker
     decision: Decision | None = Field(description="null: no student answered, so nothing was to be decided")

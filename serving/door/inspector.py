@@ -15,6 +15,7 @@ from raconteur.config.schema import Config
 from raconteur.errors import ServingError
 from raconteur.features.state import UserState
 from raconteur.policy.signals import NAMES, signals_of
+from raconteur.types import Candidate
 from serving.door.answer import answer
 from serving.door.console_schema import AskedRanker, Cache, Decision, InspectedItem, Inspection, Part, Status
 from serving.path.routing import REASONER, STUDENT, Routed, Routing
@@ -57,20 +58,27 @@ class Inspector:
             self._scored(STUDENT, served, stock), self._scored(REASONER, served, stock)
         )
         rank = {candidate.item_id: place for place, candidate in enumerate(served.ranking, start=1)}
+
+        def item(candidate: Candidate, *scores: float) -> InspectedItem:
+            retriever, student, reasoner = map(_known, scores)
+            return InspectedItem(
+                item_id=candidate.item_id,
+                title=served.titles.get(candidate.item_id, candidate.item_id),
+                categories=list(stock.categories.get(candidate.item_id, ())),
+                source=candidate.source,
+                retriever_score=retriever,
+                student_score=student,
+                reasoner_score=reasoner,
+                rank=rank.get(candidate.item_id),
+            )
+
+        ranked = {candidate.item_id for candidate in served.candidates}
+        scores = zip(served.candidates, student_scores, reasoner_scores, strict=True)
         return Inspection(
             answer=answer(served),
             candidates=[
-                InspectedItem(
-                    item_id=candidate.item_id,
-                    title=served.titles.get(candidate.item_id, candidate.item_id),
-                    categories=list(stock.categories.get(candidate.item_id, ())),
-                    source=candidate.source,
-                    retriever_score=_known(candidate.score),
-                    student_score=_known(student_scores[place]),
-                    reasoner_score=_known(reasoner_scores[place]),
-                    rank=rank.get(candidate.item_id),
-                )
-                for place, candidate in enumerate(served.candidates)
+                *(item(candidate, candidate.score, *both) for candidate, *both in scores),
+                *(item(filled, *[math.nan] * 3) for filled in served.ranking if filled.item_id not in ranked),
             ],
             student=student,
             reasoner=reasoner,

@@ -23,7 +23,7 @@ def about(config: Config, address: str, *, local: bool) -> dict[str, str]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "hardware": f"{_processor()}, {os.cpu_count()} cores, {memory_gib:.1f} GiB; {platform.system()}",
         "versions": ", ".join(f"{name} {_version(name)}" for name in ("python", *PACKAGES)),
-        "service": f"{address}, {config.name}, {config.serve.num_ranked} candidates ranked",
+        "service": f"{address}, {config.name}, {config.retrieve.num_ranked} candidates ranked",
     }
     if not local:
         return facts

@@ -61,7 +61,7 @@ def open_parts(config: Config) -> Parts:
     """
     champion = Registry(config.workdir / "models").champion_folder()
     retriever = load_retriever(champion / "retriever")
-    count = config.serve.num_ranked
+    count = config.retrieve.num_ranked
     encode, run = _open_student(champion / "student")
     features = OnlineFeatures(config.workdir / "features")
     return Parts(features.read, lambda state: best(retriever, state.recent_items, count), encode, run)

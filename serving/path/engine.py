@@ -1,7 +1,7 @@
 """The path of one recommendation: features, retrieve, rank, guard; and what stands in for each part that fails.
 
 Knows neither HTTP nor Ray. `door.app` gives it a transport, `recommender` a process. Ranking has two stages: the
-retriever finds what may be shown, a model puts the first `serve.num_ranked` of it in order, the rest follows in the
+retriever finds what may be shown, a model puts the first `retrieve.num_ranked` of it in order, the rest follows in the
 retriever's order. Candidates that a client names are all ranked.
 
     features down            last known state  as usual   degraded
@@ -223,7 +223,7 @@ class Engine:
         watch: Stopwatch,
     ) -> tuple[Ranked, Found]:
         """The order of the candidates, and what the retriever said of them."""
-        num_ranked = self._config.serve.num_ranked
+        num_ranked = self._config.retrieve.num_ranked
         count = max(request.k, num_ranked)
         state, failed = known.state, known.failure
         if state is None:

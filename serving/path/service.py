@@ -127,8 +127,8 @@ def open_service(config: Config) -> Service:
     """
     start_tracing("recommender")
     serve, workdir, metrics = config.serve, config.workdir, Metrics()
-    if serve.num_ranked > MAX_CANDIDATES:
-        raise ConfigError(f"serve.num_ranked may be {MAX_CANDIDATES} at most: one call ranks them all")
+    if config.retrieve.num_ranked > MAX_CANDIDATES:
+        raise ConfigError(f"retrieve.num_ranked may be {MAX_CANDIDATES} at most: one call ranks them all")
     source = Source(workdir / "models", workdir / "features", serve.route_margin)
     stock = source.open()
     stock.start()

@@ -60,7 +60,7 @@ def test_train_first_run_does_every_step_and_the_gate_decides(workdir, first):
     registry = Registry(workdir / "models")
     (version,) = registry.versions()
     verify(registry.folder(version))
-    parts = {"retriever", "reasoner", "verbalizer", "student", "items.parquet", "gate.json"}
+    parts = {"retriever", "reasoner", "verbalizer", "student", "router", "requests", "items.parquet", "gate.json"}
     assert parts <= {path.name for path in registry.folder(version).iterdir()}
     # So small a model may stay below popularity; then nothing is promoted, and the run says so.
     promoted = next(row["metrics"]["promoted"] for row in rows if row["step"] == "release")
@@ -71,13 +71,12 @@ def test_train_first_run_does_every_step_and_the_gate_decides(workdir, first):
 def test_train_publishes_data_evaluation_and_report(workdir, first):
     verify(workdir / "data")
     verify(workdir / "evaluation")
-    verify(workdir / "requests")
     report = (workdir / "report" / "report.md").read_text()
     assert "tuned" in report
     rows = json.loads((workdir / "pipeline" / "steps.json").read_text())
     fitted = next("temperature" in row["metrics"] for row in rows if row["step"] == "calibrate")
     assert (workdir / "evaluation" / "routing").exists() == fitted
-    assert ("so there is no curve" in report) != fitted
+    assert ("no curve was drawn" in report) != fitted
     assert (workdir / "report" / "index.html").stat().st_size > 100_000
     assert (workdir / "pipeline" / "train.yaml").exists()
     assert not (workdir / "checkpoints").exists()

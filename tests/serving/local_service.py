@@ -78,9 +78,9 @@ def user(user_id, taken, text=""):
     )
 
 
-def open_local(workdir, **serve):
+def open_local(workdir, *, num_ranked=20, **serve):
     """Service, store, student and Reasoner; the world's version must stand in workdir/models."""
-    config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve})
+    config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve}, retrieve={"num_ranked": num_ranked})
     store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0, name="reasoner")
     source = Source(workdir / "models", workdir / "features", config.serve.route_margin)
     metrics = Metrics()

@@ -12,6 +12,7 @@ from serving_world import write_version
 from raconteur.errors import ServingError
 from raconteur.guard.grounding import ground
 from raconteur.types import Candidate
+from serving.door.inspector import Inspector
 from serving.path.engine import filled
 from serving.path.ladder import Ranked
 from serving.schema import EventIn, RecommendRequest
@@ -64,6 +65,19 @@ def test_recommend_more_than_is_ranked_goes_on_in_the_order_of_retrieval(tmp_pat
     assert [candidate.source for candidate in served.ranking] == ["popularity"] * 3
     assert len(served.reasons) == 3
     assert "candidates for" not in served.reason  # nothing is missing
+    asyncio.run(service.close())
+
+
+def test_inspect_shows_what_no_model_ranked_behind_the_rest_and_without_scores(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, _ = open_local(tmp_path, num_ranked=2)
+    store.users = {"sure": user("sure", ["i1"], "war war court")}
+    shown = asyncio.run(Inspector(service).inspect(RecommendRequest(user_id="sure", k=3))).candidates
+    assert [(item.item_id, item.rank, item.student_score) for item in shown] == [
+        ("i2", 2, 0.0),
+        ("i3", 1, 1.0),
+        ("i4", 3, None),
+    ]
     asyncio.run(service.close())
 
 

@@ -120,7 +120,7 @@ def test_fewer_tokens_told_than_candidates_is_a_clear_error(pointer):
 
 
 def test_more_candidates_than_letters_is_a_clear_error(letters, url, key):
-    with pytest.raises(ServingError, match=r"takes 52 candidates, got 53: lower serve\.num_ranked"):
+    with pytest.raises(ServingError, match=r"takes 52 candidates, got 53: lower retrieve\.num_ranked"):
         score(letters, url, ["i1"] * (len(LETTERS) + 1))
 
 

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Calibrate the router, draw its curve, replay its decisions.")
 
-Requests = Annotated[Path | None, typer.Option(help="Folder of requests; default: requests/ of the workdir.")]
+Requests = Annotated[
+    Path | None, typer.Option(help="Folder of requests; default: the champion's, or requests/ of the workdir.")
+]
 RouterFolder = Annotated[
     Path | None,
-    typer.Option("--router", help="Folder of a router; default: the champion's, else router/ of the workdir."),
+    typer.Option("--router", help="Folder of a router; see below for the default."),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default: below the workdir.")]
 SHOWN = 5
@@ -30,14 +32,14 @@ def calibrate(
     requests: Requests = None,
     out: Out = None,
 ) -> None:
-    """Fit the router to the validation requests and write its folder."""
+    """Fit the router to the validation requests and write its folder, router/ of the workdir."""
     resolved = resolve(config, overrides, dry_run=dry_run)
     from raconteur.cli.show import print_figures, working
     from raconteur.train.calibrate import calibrate as run
 
     folder = out or resolved.workdir / "router"
     with working("calibrating"):
-        figures = run(resolved, requests or resolved.workdir / "requests", folder)
+        figures = run(resolved, requests or _champions(resolved, "requests"), folder)
     print_figures(f"router {folder}", figures)
 
 
@@ -50,7 +52,10 @@ def curve(
     router: RouterFolder = None,
     out: Out = None,
 ) -> None:
-    """Draw quality against cost on the test requests: tables, and a plot as one HTML page."""
+    """Draw quality against cost on the test requests: tables, and a plot as one HTML page.
+
+    Without --router it is the one that `raconteur route calibrate` wrote into the workdir, or else the champion's.
+    """
     resolved = resolve(config, overrides, dry_run=dry_run)
     from raconteur.cli.show import working
     from raconteur.evaluate.curve_page import HTML, MARKDOWN
@@ -58,7 +63,7 @@ def curve(
 
     folder = out or resolved.workdir / "curve"
     with working("drawing"):
-        draw(resolved, requests or resolved.workdir / "requests", router or _router_of(resolved), folder)
+        draw(resolved, requests or _champions(resolved, "requests"), router or _calibrated(resolved), folder)
     typer.echo((folder / MARKDOWN).read_text())
     typer.echo(f"plot: {folder / HTML}")
 
@@ -70,17 +75,21 @@ def replay(
     log: Annotated[Path | None, typer.Option(help="Prediction log; default: predictions/ of the workdir.")] = None,
     router: RouterFolder = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Also say what this threshold would have cost (expected gain in NDCG).")
+        float | None,
+        typer.Option(help="Also say what this threshold (expected gain in NDCG) would have cost and earned."),
     ] = None,
     taken: Annotated[
         Path | None,
         typer.Option(
-            help="Prepared data set that says what users took next, to value the threshold by it; "
+            help="With --threshold: prepared data set that says what users took next, to value it by that; "
             "default: incoming/ of the workdir, if it is there."
         ),
     ] = None,
 ) -> None:
-    """Decide every logged request again; exits with status 1 if a decision is another one."""
+    """Decide every logged request again; exits with status 1 if a decision is another one.
+
+    Without --router it is the champion's, which serves, or where there is none that of the workdir.
+    """
     resolved = resolve(config, overrides)
     from raconteur.cli.show import print_figures
     from raconteur.policy.replay import read_hits, with_other_threshold
@@ -88,7 +97,7 @@ def replay(
     from raconteur.policy.router import Router
     from raconteur.pseudonym import pseudonym_key
 
-    loaded = Router.read(router or _router_of(resolved))
+    loaded = Router.read(router or _champions(resolved, "router"))
     predictions = log or resolved.workdir / "predictions"
     replayed = run(predictions, loaded)
     different = replayed.different
@@ -99,7 +108,7 @@ def replay(
             typer.echo(f"left out, {reason}: {count}")
     if threshold is not None:
         data = taken or resolved.workdir / "incoming"
-        known = taken is not None or data.is_dir()
+        known = taken is not None or (data / "events.parquet").exists()
         rewards = read_hits(predictions, data, key=pseudonym_key(resolved.workdir)) if known else {}
         other = with_other_threshold(replayed, loaded, threshold, rewards=rewards, seed=resolved.seed)
         figures = {
@@ -107,22 +116,28 @@ def replay(
             "cost of a request": f"{other.cost_ms:.4g} ms instead of {other.logged_cost_ms:.4g} ms",
             **_estimates("cost", other.estimate, " ms"),
         }
-        if other.quality is not None:
+        if not isinstance(other.quality, str):
             figures["took one of the items shown next"] = f"{other.quality.logged:.4f} of {other.quality.num_requests}"
             figures |= _estimates("taken", other.quality.other, "")
         print_figures(f"threshold {threshold:g} instead of {loaded.threshold:.4g}", figures)
-        if other.quality is None:
-            typer.echo("quality is not valued: no logged request has a known next take (see --taken)")
+        if isinstance(other.quality, str):
+            typer.echo(f"quality is not valued: {other.quality} (see --taken)")
     if different:
         typer.echo(f"decided otherwise: {', '.join(different[:SHOWN])}", err=True)
         raise typer.Exit(1)
 
 
-def _router_of(config: "Config") -> Path:
+def _champions(config: "Config", part: str) -> Path:
+    """A folder of the champion's version; before there is one that of the workdir."""
     from raconteur.artifacts import Registry
 
     models = Registry(config.workdir / "models")
-    return (models.champion_folder() if models.champion() else config.workdir) / "router"
+    return (models.champion_folder() if models.champion() else config.workdir) / part
+
+
+def _calibrated(config: "Config") -> Path:
+    own = config.workdir / "router"
+    return own if own.exists() else _champions(config, "router")
 
 
 def _estimates(name: str, values: "Values", unit: str) -> dict[str, str]:

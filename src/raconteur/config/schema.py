@@ -80,6 +80,7 @@ class RetrieveConfig(Settings):
 
     method: Literal["learned", "reciprocal"] = "learned"  # how parts are weighed; reciprocal: ranks, all parts alike
     num_candidates: PositiveInt = 100  # best items of each part among which the weights are fitted
+    num_ranked: PositiveInt = 20  # of what is retrieved, that a model puts in order; longer answers go on unranked
     max_matrix_items: PositiveInt = 20_000  # above this many items no part with an items-by-items matrix is fitted
 
 
@@ -167,7 +168,6 @@ class StudentConfig(Settings):
     learning_rate: float = 2e-3
     temperature: float = 1.0  # of the teacher's distribution
     hard_weight: Share = 0.3  # weight of the true item beside the teacher
-    min_share: float = Field(0.8, ge=0.0)  # of the Reasoner's NDCG@10; a version whose student keeps less is refused
     # Order of preference: the first build that the gate lets through is served. FP32, last, is the original itself.
     builds: tuple[Build, ...] = Field(
         ("int8-weights", "int8-blocks", "int8-channel", "int8-static", "int8-tensor", "int4", "fp32"), min_length=1
@@ -212,7 +212,6 @@ class ServeConfig(Settings):
     student: BackendConfig = BackendConfig(kind="local")
     reasoner: BackendConfig = BackendConfig(kind="kserve")
     verbalizer: WriterConfig = WriterConfig()
-    num_ranked: PositiveInt = 20  # of what is retrieved, that a model puts in order; longer answers go on unranked
     max_k: PositiveInt = 100
     retrieval_process: bool = True  # a second process retrieves while several requests are in work; of use with 2 cores
     route_margin: float = 0.01  # student's top-two probability gap under which the Reasoner is asked
@@ -253,6 +252,7 @@ class MonitorConfig(Settings):
     max_loss: float = (
         0.01  # a challenger is promoted if the lower end of its paired gain in Recall@1 is above minus this
     )
+    min_student_share: Share = 0.5  # of the Reasoner's NDCG@10 above chance; no student may clearly keep less
     newest_share: Share = 0.5  # newest share of the test targets, the slice that the gate looks at
 
 

@@ -14,11 +14,21 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from raconteur.artifacts import write_json
 from raconteur.errors import ArtifactError
-from raconteur.evaluate.bootstrap import Interval, difference_interval
+from raconteur.evaluate.bootstrap import Interval, difference_interval, mean_interval
+from raconteur.types import FloatArray
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants", allow_inf_nan=False)
+
+
+class StudentLift(_Record):
+    """NDCG@10 above chance of the challenger's student and of its Reasoner, on the same users."""
+
+    student: float
+    reasoner: float
+    min_share: float  # monitor.min_student_share: what is to be kept of the Reasoner's
+    excess_high: float  # upper end of the interval of student - min_share * reasoner; below 0: clearly not kept
 
 
 class GateInputs(_Record):
@@ -30,8 +40,7 @@ class GateInputs(_Record):
     champion_outcomes: tuple[float, ...] | None
     popularity_outcomes: tuple[float, ...]  # the floor for a first champion
     max_loss: float  # monitor.max_loss: the interval's lower end must be above minus this
-    student_share: float | None = None  # NDCG@10 of the challenger's student over that of its Reasoner
-    min_share: float = 0.0  # student.min_share: a student that keeps less was not distilled well
+    student: "StudentLift | None" = None  # None: nobody asked
     num_resamples: PositiveInt = 1000
     seed: int = 0
 
@@ -82,10 +91,11 @@ def decide(inputs: GateInputs) -> GateDecision:
     challenger_U, rival_U = np.array(inputs.challenger_outcomes), np.array(rival_outcomes)
     difference = difference_interval(challenger_U, rival_U, num_resamples=inputs.num_resamples, seed=inputs.seed)
     judged = difference.value if inputs.champion is None else difference.low
-    better, taught = judged > -inputs.max_loss, _is_taught(inputs)
+    better = judged > -inputs.max_loss
+    taught = inputs.student is None or inputs.student.excess_high >= 0.0
     return GateDecision(
         promote=better and taught,
-        reason=_reason(inputs, rival, difference, better) + ("" if taught else f"; {_untaught(inputs)}"),
+        reason=_reason(inputs, rival, difference, better) + ("" if taught else f"; {_untaught(inputs.student)}"),
         challenger=inputs.challenger,
         rival=rival,
         challenger_recall=float(challenger_U.mean()),
@@ -126,14 +136,28 @@ def replay(path: Path) -> GateDecision:
     return decision
 
 
-def _is_taught(inputs: GateInputs) -> bool:
-    return inputs.student_share is None or inputs.student_share >= inputs.min_share
+def student_lift(
+    student_B: FloatArray, reasoner_B: FloatArray, *, min_share: float, num_resamples: int = 1000, seed: int = 0
+) -> StudentLift:
+    """
+    Args:
+        student_B, reasoner_B: NDCG@10 of each user, less that of a random order: with ten candidates chance alone has
+            .45, so a share of the plain figures would say little.
+    """
+    excess = mean_interval(student_B - min_share * reasoner_B, num_resamples=num_resamples, seed=seed)
+    return StudentLift(
+        student=float(student_B.mean()),
+        reasoner=float(reasoner_B.mean()),
+        min_share=min_share,
+        excess_high=excess.high,
+    )
 
 
-def _untaught(inputs: GateInputs) -> str:
+def _untaught(lift: StudentLift | None) -> str:
+    assert lift is not None
     return (
-        f"the student keeps {inputs.student_share:.1%} of the Reasoner's NDCG@10, under {inputs.min_share:.0%} "
-        "(student.min_share)"
+        f"the student's NDCG@10 is {lift.student:+.4f} above chance, the Reasoner's {lift.reasoner:+.4f}: "
+        f"clearly less than {lift.min_share:.0%} is kept (monitor.min_student_share)"
     )
 
 

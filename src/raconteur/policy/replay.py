@@ -1,7 +1,8 @@
 """Decides the requests of a prediction log again: the same decisions, and what another threshold would have done.
 
 Reads the Parquet files that the service writes, of which it needs the columns of `LOGGED`. Rows that no router decided
-(a cold user, a failed student), that another calibration decided, or that an older service wrote are counted and left.
+(a cold user, a failed student, an answer from the cache), that another calibration decided, or that an older service
+wrote are counted and left.
 """
 
 from collections import Counter
@@ -45,6 +46,7 @@ ANSWERED = pl.Schema(
 )
 # What the router chose, where the log tells it apart from who answered (the student stands in for a failed Reasoner).
 CHOSEN = "decision"
+CACHED = "cached"
 CLOSE = 1e-6  # propensities are logged as float32
 
 
@@ -73,10 +75,10 @@ class Other:
 
     asked_share: float  # share that asks the Reasoner
     logged_share: float  # share that did
-    cost_ms: float  # mean cost of a request; exact, since the decisions are known
+    cost_ms: float  # mean cost of a request; exact but for load and budget, which are taken as they were
     logged_cost_ms: float
     estimate: Values  # the same cost from propensities alone: shows how far the log can be trusted for other rewards
-    quality: "Quality | None"  # None: no reward of a request is known
+    quality: "Quality | str"  # or why there is none
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,17 @@ def _quality(
     rewards: Mapping[str, float],
     *,
     seed: int,
-) -> Quality | None:
+) -> Quality | str:
     reward_B = np.array([rewards.get(request.request_id, np.nan) for request in replayed.requests])
     known_B = np.isfinite(reward_B)
     if not known_B.any():
-        return None
+        return "what the users took next is known of no request"
     logged = Logged(asked_B[known_B], propensity_B[known_B], reward_B[known_B])
-    return Quality(
-        num_requests=int(known_B.sum()),
-        logged=float(reward_B[known_B].mean()),
-        other=off_policy_values(logged, target_B[known_B], seed=seed),
-    )
+    try:
+        values = off_policy_values(logged, target_B[known_B], seed=seed)
+    except DataError as error:
+        return f"of the {known_B.sum()} requests with a known next take: {error}"
+    return Quality(num_requests=int(known_B.sum()), logged=float(reward_B[known_B].mean()), other=values)
 
 
 def _paths(folder: Path) -> list[Path]:
@@ -187,6 +189,9 @@ def _rows(path: Path, router: Router, skipped: Counter[str]) -> list[dict[str, A
     if not set(LOGGED) <= set(table.columns):
         skipped["written without the router's columns"] += table.height
         return []
+    if CACHED in table.columns:  # an answer given again, under the decision of the request that it was made for
+        skipped["answered from the cache"] += int(table[CACHED].sum())
+        table = table.filter(~pl.col(CACHED).fill_null(False))
     chosen = table[CHOSEN] if CHOSEN in table.columns else table[ROUTE]
     table = table.select(LOGGED.names()).cast(LOGGED).with_columns(chosen.alias(CHOSEN))
     rankers = table.filter(pl.col(CHOSEN).is_in([STUDENT, REASONER]) & pl.col(SCORES).is_not_null())

@@ -77,7 +77,7 @@ def learn(features_BNF: FloatArray, truth_B: IntArray) -> tuple[float, ...]:
         TrainingError: there is no list to learn from.
     """
     if not len(features_BNF):
-        raise TrainingError("no list holds its true item; rank more candidates (serve.num_ranked)")
+        raise TrainingError("no list holds its true item; rank more candidates (retrieve.num_ranked)")
     rows_B = np.arange(len(truth_B))
     true_BF = features_BNF[rows_B, truth_B]
 

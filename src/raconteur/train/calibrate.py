@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from raconteur.artifacts import new_folder
 from raconteur.config.schema import Config, RouteConfig
-from raconteur.errors import ArtifactError, TrainingError
+from raconteur.errors import TrainingError
 from raconteur.evaluate.curve import Curve, Line, draw_curve
 from raconteur.evaluate.curve_page import write_page
 from raconteur.evaluate.metrics import BoolArray
@@ -124,7 +124,7 @@ def draw(config: Config, requests: Path, router: Path, out: Path) -> dict[str, f
     """Writes the curve of the test split into the folder `out`: see `evaluate.curve_page`.
 
     Raises:
-        TrainingError: there are too few requests.
+        TrainingError: there are too few requests, or the router holds no calibration.
         DataError, ArtifactError: a folder is malformed, or the router is for other models than the requests.
     """
     settings, table = config.route, read_requests(requests)
@@ -135,7 +135,7 @@ def draw(config: Config, requests: Path, router: Path, out: Path) -> dict[str, f
     if too_few:
         raise TrainingError(f"{requests} has {too_few}")
     if loaded.calibration is None:
-        raise ArtifactError(f"{router} holds no calibration to draw; run `raconteur route calibrate` first")
+        raise TrainingError(f"{router} holds no calibration to draw{f': {loaded.fallback}' if loaded.fallback else ''}")
     scored = look(loaded.calibration, rows)
     points = {f"{ROUTER}: {name}": scored.gain_B >= threshold for name, threshold in asdict(loaded.thresholds).items()}
     curve = _curve(config, scored, points)

@@ -97,7 +97,7 @@ def to_triton(source: Path, out: Path, *, num_instances: int = 1, num_threads: i
     _check_runs(source)
     opsets = {one.domain: one.version for one in onnx.load(source / MODEL).opset_import}
     history_tokens = int(json.loads((source / PROMPTS).read_text())["history_tokens"])
-    num_candidates = int(about["config"].get("serve", {}).get("num_ranked", 20))
+    num_candidates = int(about["config"].get("retrieve", {}).get("num_ranked", 20))
     number = version_number(about["source"]["files"][MODEL])
     text = TRITON.format(
         opset=opsets[""],

@@ -51,7 +51,7 @@ def write_lessons(config: Config, data: Path, retriever: Path, reasoner: Path, o
     table = pl.read_parquet(reasoner / TEXTS)
     rng = np.random.default_rng([config.seed, 8])
     sampler = NegativeSampler(log, item_ids)
-    size = min(config.serve.num_ranked, len(item_ids) // 2)
+    size = min(config.retrieve.num_ranked, len(item_ids) // 2)
     lists = {
         DRAWN: _drawn(table, sampler, item_ids, size, rng),
         RETRIEVED: _retrieved(table, log, load_retriever(retriever), size, rng),

@@ -12,7 +12,7 @@ from raconteur import columns as c
 from raconteur.artifacts import Registry, new_folder, verify
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
-from raconteur.evaluate.gate import GateDecision, GateInputs, write_record
+from raconteur.evaluate.gate import GateDecision, GateInputs, StudentLift, student_lift, write_record
 from raconteur.evaluate.metrics import recall_at_1
 from raconteur.evaluate.routing import KINDS, read_requests
 from raconteur.reason.load import load_student
@@ -21,6 +21,7 @@ from raconteur.retrieve.rerank import FILE as RERANK
 from raconteur.train.table import OUTCOMES, SERVED, Choices, test_choices
 
 MODELS = ("retriever", "reasoner", "verbalizer", "student", "router")
+REQUESTS = "requests"  # what they answered: the router can be calibrated and drawn anew from it
 GATE = "gate.json"
 
 
@@ -28,12 +29,12 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
     """Writes `<registry>/<version>/` with its gate record; moves the champion's pointer if the gate says so.
 
     Args:
-        parts: folders of `MODELS`, requests (with the weights of retriever and model) and arms (the evaluation).
+        parts: folders of `MODELS`, `REQUESTS` (with the weights of retriever and model) and arms (the evaluation).
     """
     models = Registry(registry)
     dataset = load_dataset(data)
     version = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    for name in MODELS:
+    for name in (*MODELS, REQUESTS):
         verify(parts[name])
     inputs = _gate_inputs(config, dataset, parts, models, version)
     newest = dataset.events[c.EVENT_TIME].dt.to_string("iso:strict").max()
@@ -46,9 +47,9 @@ def release(config: Config, data: Path, parts: Mapping[str, Path], registry: Pat
         "config": config.model_dump(mode="json"),
     }
     with new_folder(models.folder(version), **about) as folder:
-        for name in MODELS:
+        for name in (*MODELS, REQUESTS):
             shutil.copytree(parts[name], folder / name)
-        shutil.copy(parts["requests"] / RERANK, folder / RERANK)
+        shutil.copy(parts[REQUESTS] / RERANK, folder / RERANK)
         shutil.copy(data / "items.parquet", folder / "items.parquet")
         decision = write_record(folder / GATE, inputs)
     if decision.promote:
@@ -73,18 +74,24 @@ def _gate_inputs(
         champion_outcomes=served,
         popularity_outcomes=tuple(outcomes["popularity"].to_numpy()[newest].tolist()),
         max_loss=config.monitor.max_loss,
-        student_share=_student_share(parts["requests"]),
-        min_share=config.student.min_share,
+        student=_student_lift(config, parts[REQUESTS]),
         num_resamples=config.evaluate.num_bootstrap,
         seed=config.seed,
     )
 
 
-def _student_share(requests: Path) -> float | None:
-    """NDCG@10 of the student over the Reasoner's, on all test users; None where the Reasoner has none."""
+def _student_lift(config: Config, requests: Path) -> StudentLift:
+    """What the challenger's student keeps of its Reasoner, on the fixed lists of all test users."""
     rows = read_requests(requests).of(split="test", lists=KINDS[0])
-    reasoner = float(rows.ndcg(rows.reasoner_BN).mean())
-    return float(rows.ndcg(rows.student_BN).mean()) / reasoner if reasoner > 0 else None
+    student_B, reasoner_B = rows.ndcg(rows.student_BN), rows.ndcg(rows.reasoner_BN)
+    chance_B = rows.ndcg(np.zeros_like(rows.student_BN))  # all alike: the mean over orders
+    return student_lift(
+        student_B - chance_B,
+        reasoner_B - chance_B,
+        min_share=config.monitor.min_student_share,
+        num_resamples=config.evaluate.num_bootstrap,
+        seed=config.seed,
+    )
 
 
 def _champion_outcomes(config: Config, dataset: Dataset, folder: Path, newest: np.ndarray) -> tuple[float, ...]:

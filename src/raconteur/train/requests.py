@@ -65,7 +65,7 @@ def write_requests(
     for split in SPLITS:
         drawn = choices(dataset, split, config.evaluate.negatives[0])
         texts = dict(zip(drawn[c.USER_ID], _texts(drawn, dataset, writer, config), strict=True))
-        served = _served(drawn, dataset, proposing, config.serve.num_ranked)
+        served = _served(drawn, dataset, proposing, config.retrieve.num_ranked)
         frames += [_answered(POPULARITY, drawn, texts, models), _answered(SERVED, served, texts, models)]
     table = _with_context(pl.concat(frames, how="diagonal"), dataset)
     rerank = learn_rerank(table, list(models), _takes(dataset))

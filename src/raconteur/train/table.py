@@ -19,7 +19,7 @@ from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.histories import history_before
 from raconteur.data.takes import takes_before
-from raconteur.errors import ArtifactError, TrainingError
+from raconteur.errors import TrainingError
 from raconteur.evaluate.arms import NO_COST, ORACLE, Cost, arm_rows, difference_metrics
 from raconteur.evaluate.choice import ALL, DISCOVERY, head_items, score_candidates, slice_masks
 from raconteur.evaluate.inputs import ROUTING
@@ -114,7 +114,7 @@ def evaluate_arms(
         (folder / "curves.json").write_text(json.dumps(curves))
         try:
             draw(config, requests, router, folder / ROUTING)
-        except (TrainingError, ArtifactError) as error:
+        except TrainingError as error:
             print(f"no routing curve: {error}", flush=True)
     return metrics
 

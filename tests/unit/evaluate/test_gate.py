@@ -1,10 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from raconteur.errors import ArtifactError
-from raconteur.evaluate.gate import GateInputs, decide, read_record, replay, write_record
+from raconteur.evaluate.gate import GateInputs, decide, read_record, replay, student_lift, write_record
 
 HALF = (1.0, 0.0) * 100
 MOST = (1.0, 1.0, 1.0, 0.0) * 50
@@ -47,11 +48,20 @@ def test_gate_unsettled_gain_is_not_promoted():
 
 
 def test_gate_student_that_lost_its_reasoner_is_refused_though_it_is_better():
-    assert decide(_inputs(student_share=0.9, min_share=0.9)).promote
-    decision = decide(_inputs(student_share=0.612, min_share=0.9))
+    reasoner = np.full(200, 0.3)
+    kept, lost, unsettled = (
+        student_lift(student, reasoner, min_share=0.5)
+        for student in (np.full(200, 0.15), np.full(200, 0.1), np.tile([0.5, -0.25], 100))
+    )
+    assert kept.excess_high == pytest.approx(0.0)
+    assert decide(_inputs(student=kept)).promote
+    assert decide(_inputs(student=unsettled)).promote  # .125 of .3, but it may as well be more than half
+    decision = decide(_inputs(student=lost))
     assert not decision.promote
-    said = "; the student keeps 61.2% of the Reasoner's NDCG@10, under 90% (student.min_share)"
-    assert decision.reason.endswith(f"is above +0.0000{said}")
+    assert (
+        "the student's NDCG@10 is +0.1000 above chance, the Reasoner's +0.3000: clearly less than 50%"
+        in decision.reason
+    )
 
 
 def test_gate_first_model_above_the_popularity_floor_is_promoted():

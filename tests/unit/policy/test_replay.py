@@ -121,7 +121,26 @@ def test_other_threshold_is_valued_by_rewards_and_close_to_the_truth(tmp_path):
     assert other.quality.logged < truth - 0.02
     for estimate in (other.quality.other.ips, other.quality.other.snips, other.quality.other.doubly_robust):
         assert estimate.low < truth < estimate.high
-    assert with_other_threshold(replayed, ROUTER, 0.5).quality is None
+    assert "known of no request" in with_other_threshold(replayed, ROUTER, 0.5).quality
+
+
+def test_other_threshold_whose_quality_the_log_cannot_say_still_has_its_cost(tmp_path):
+    replayed = replay(write_log(tmp_path / "log", logged_rows(30)), ROUTER)
+    values = [
+        with_other_threshold(replayed, ROUTER, 0.5, rewards={request.request_id: 1.0}).quality
+        for request in replayed.requests
+    ]
+    assert any(isinstance(value, str) and "of the 1 requests" in value for value in values)
+    assert not all(isinstance(value, str) for value in values)
+
+
+def test_replay_answers_from_the_cache_are_no_decisions(tmp_path):
+    rows = [{**row, "cached": False} for row in logged_rows(40)]
+    rows += [{**row, "request_id": f"again{number}", "cached": True} for number, row in enumerate(rows)]
+    replayed = replay(write_log(tmp_path / "log", rows, schema=pl.Schema({**LOGGED, "cached": pl.Boolean()})), ROUTER)
+    assert len(replayed.requests) == 40
+    assert replayed.different == ()
+    assert replayed.skipped["answered from the cache"] == 40
 
 
 def test_read_hits_joins_answers_with_what_was_taken_next(tmp_path):

@@ -94,7 +94,9 @@ class Models:
 
             return train_retrieval(self.seeded(), self.data.folder, self.sequential.folder, out)
 
-        return self.stage("retrieval", {"retrieve": self.config.retrieve.model_dump()}, needs, run)
+        return self.stage(
+            "retrieval", {"retrieve": self.config.retrieve.model_dump(exclude={"num_ranked"})}, needs, run
+        )
 
     @cached_property
     def retrieval_refit(self) -> Stage:

@@ -56,7 +56,7 @@ class Students:
             data, retriever, teacher = (need.folder for need in needs)
             return write_lessons(self._config, data, retriever, teacher, out)
 
-        settings = {"num_retrieved": self._config.serve.num_ranked}
+        settings = {"num_retrieved": self._config.retrieve.num_ranked}
         return self.models.stage(f"lessons-{self.verbalizer}", settings, needs, run)
 
     @property
@@ -133,8 +133,9 @@ class Students:
 
             return distil(config, self.lessons.folder, self.teacher.folder, out, checkpoints)
 
-        decisive = {"student": settings.model_dump(exclude={"min_share"})}
-        return self.models.stage(f"{name}-{self.verbalizer}", decisive, (self.teacher, self.lessons), run)
+        return self.models.stage(
+            f"{name}-{self.verbalizer}", {"student": settings.model_dump()}, (self.teacher, self.lessons), run
+        )
 
     def _light(self, name: str, changed: Mapping[str, float]) -> Stage:
         settings = self._config.student.model_copy(update=changed)
@@ -160,7 +161,7 @@ class Students:
             larger = middle.folder if middle else None
             return write_requests(self._config, data, retriever, teacher, student, self._writer(), out, middle=larger)
 
-        settings = {"rule": self.verbalizer, "num_retrieved": self._config.serve.num_ranked}
+        settings = {"rule": self.verbalizer, "num_retrieved": self._config.retrieve.num_ranked}
         return self.models.stage(f"{name}-{self.verbalizer}", settings, (*needs, *self._written), run)
 
     @property

@@ -97,7 +97,7 @@ def _section(students: Students, folder: Path) -> list[str]:
         f"## {students.name}",
         f"### Choose 1 of {num}, popularity negatives ({len(drawn.requests)} users)",
         choice_table(drawn),
-        f"### Two stages: {models.config.serve.num_ranked} retrieved, then ranked ({len(served.requests)} users)",
+        f"### Two stages: {models.config.retrieve.num_ranked} retrieved, then ranked ({len(served.requests)} users)",
         stages_table(served, lists[c.CANDIDATES].to_list(), load_dataset(models.data.folder)),
         *_routing(students, folder),
     ]

@@ -16,7 +16,7 @@ SMALL = (
     "student.batch_size=8",
     "student.min_agreement=0",
     "student.max_ndcg_loss=1",
-    "serve.num_ranked=12",
+    "retrieve.num_ranked=12",
 )
 MORE = 'verbalizers = ["clean"]\n'
 
