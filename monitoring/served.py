@@ -8,7 +8,8 @@ import polars as pl
 from monitoring.windows import Windows, side_by_side
 from raconteur.columns import USER_ID
 from raconteur.errors import DataError
-from raconteur.evaluate.feedback import NUM_EVENTS, next_takes
+from raconteur.evaluate.feedback import next_takes
+from raconteur.evaluate.routing import NUM_EVENTS
 
 _COLUMNS: dict[str, pl.DataType] = {
     "time": pl.Datetime("us", "UTC"),

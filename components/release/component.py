@@ -22,7 +22,7 @@ def release(
     """Writes a version folder into the registry, with its gate record, and moves the champion's pointer.
 
     Args:
-        config: the resolved config as JSON; `monitor` holds the gate's thresholds.
+        config: the whole resolved config as JSON; `monitor` holds the gate's thresholds.
         registry: folder of model versions.
         cause: why this run was started; kept in the gate record.
         data: the prepared data set.

@@ -6,9 +6,10 @@ import polars as pl
 
 from raconteur.columns import IS_TARGET, ITEM_ID, POSITION, USER_ID
 from raconteur.errors import DataError
+from raconteur.evaluate.routing import NUM_EVENTS
 from raconteur.pseudonym import pseudonym
 
-TAKEN, NUM_EVENTS = "taken", "num_events"
+TAKEN = "taken"
 
 
 def next_takes(answers: pl.DataFrame, data: Path, *, key: bytes) -> pl.DataFrame:

@@ -58,7 +58,7 @@ def test_report_alone_runs_nothing(folder):
     ("arguments", "words"),
     [
         (["--config", "none.toml"], ["none.toml does not exist"]),
-        (["--config", "a.toml", "--cell", "world/*"], ["no cell fits 'world/*'", "absent/0/baselines"]),
+        (["--config", "a.toml", "--cell", "world/*"], ["nothing fits 'world/*'", "absent/0/baselines"]),
         (["--config", "a.toml", "--set", "nothing.at=1"], ["nothing", "unknown setting"]),
     ],
 )

@@ -4,11 +4,11 @@ A cell is named `data/seed/verbalizer/reasoner`, the baselines of a data set and
 variant's cell by its name behind: `world/0/template/own/pointwise`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from raconteur.config.ablation import AblateConfig, data_config
 from raconteur.config.schema import Config
@@ -17,6 +17,8 @@ from raconteur.train.ablate.models import Models
 from raconteur.train.ablate.stages import Stage, spent, stage, upstream
 
 BASELINES = "baselines"
+NAMES_SHOWN = 6
+Named = TypeVar("Named")
 MAIN = ""  # the variant of the cells that are compared with all others
 
 
@@ -66,10 +68,20 @@ def select(cells: Sequence[Cell], patterns: Sequence[str]) -> list[Cell]:
     Raises:
         ConfigError: a pattern fits none.
     """
+    return fitting({cell.name: cell for cell in cells}, patterns or ["*"])
+
+
+def fitting(named: Mapping[str, Named], patterns: Sequence[str]) -> list[Named]:
+    """What has a name that fits one of the shell patterns.
+
+    Raises:
+        ConfigError: a pattern fits none.
+    """
     for pattern in patterns:
-        if not any(fnmatchcase(cell.name, pattern) for cell in cells):
-            raise ConfigError(f"no cell fits '{pattern}'; the first cell is {cells[0].name}, see --dry-run for all")
-    return [cell for cell in cells if not patterns or any(fnmatchcase(cell.name, pattern) for pattern in patterns)]
+        if not any(fnmatchcase(name, pattern) for name in named):
+            shown = ", ".join(list(named)[:NAMES_SHOWN]) + (" ..." if len(named) > NAMES_SHOWN else "")
+            raise ConfigError(f"nothing fits '{pattern}'; there are {shown} (see --dry-run)")
+    return [one for name, one in named.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def describe(cells: Sequence[Cell]) -> str:

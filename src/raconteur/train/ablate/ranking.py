@@ -7,20 +7,18 @@ weights chosen before. Axis letters: B users.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from raconteur.config.ablation import AblateConfig
 from raconteur.data.dataset import load_dataset
 from raconteur.data.splits import TEST
-from raconteur.errors import ConfigError
 from raconteur.evaluate.bootstrap import difference_interval
 from raconteur.evaluate.full import FullRanking, rank_catalogue
 from raconteur.retrieve.fusion import FusedRetriever
 from raconteur.retrieve.load import load_retriever
 from raconteur.train.ablate.machine import machine
 from raconteur.train.ablate.models import Models
-from raconteur.train.ablate.plan import models_of
+from raconteur.train.ablate.plan import fitting, models_of
 from raconteur.train.ablate.stages import bring, spent, upstream
 from raconteur.train.retrieval import Asked, asked
 from raconteur.types import Retriever
@@ -45,11 +43,7 @@ def select(ablation: AblateConfig, patterns: Sequence[str]) -> list[Models]:
         ConfigError: a pattern fits none.
     """
     known = [models_of(ablation, path, seed) for path in ablation.data for seed in ablation.seeds]
-    named = {f"{models.config.name}/{models.seed}": models for models in known}
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in named):
-            raise ConfigError(f"no data set fits '{pattern}'; there are {', '.join(named)}")
-    return [models for name, models in named.items() if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return fitting({f"{models.config.name}/{models.seed}": models for models in known}, patterns)
 
 
 def describe(chosen: Sequence[Models]) -> str:

@@ -13,15 +13,13 @@ ones read vectors and what retrieval says of the lessons (evidence-X), and are a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
 from raconteur.config.ablation import AblateConfig
 from raconteur.config.schema import Config, StudentConfig
-from raconteur.errors import ConfigError
 from raconteur.train.ablate.models import Models
-from raconteur.train.ablate.plan import models_of
+from raconteur.train.ablate.plan import fitting, models_of
 from raconteur.train.ablate.stages import Stage, upstream
 from raconteur.types import Verbalizer
 
@@ -196,10 +194,7 @@ def select(ablation: AblateConfig, patterns: Sequence[str]) -> list[Students]:
         for seed in ablation.seeds
         for name in ablation.verbalizers
     ]
-    for pattern in patterns:
-        if not any(fnmatchcase(one.name, pattern) for one in known):
-            raise ConfigError(f"no students fit '{pattern}'; there are {', '.join(one.name for one in known)}")
-    return [one for one in known if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
+    return fitting({one.name: one for one in known}, patterns)
 
 
 def describe(chosen: Sequence[Students]) -> str:

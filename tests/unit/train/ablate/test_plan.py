@@ -108,7 +108,7 @@ def test_select_by_pattern(ablation):
         "tiny/0/clean/own",
     ]
     assert select(cells, []) == cells
-    with pytest.raises(ConfigError, match="no cell fits 'tiny/9/"):
+    with pytest.raises(ConfigError, match="nothing fits 'tiny/9/"):
         select(cells, ["tiny/0/*", "tiny/9/*"])
 
 
