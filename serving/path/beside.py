@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from raconteur.artifacts import Registry
+from raconteur.config.schema import RouteConfig
 from serving.follow import Follower, Loaded
 from serving.path.stock import Found, Quest, Stock, load_stock, retrieve
 
@@ -42,7 +43,8 @@ class Source:
 
     models: Path
     features: Path
-    min_margin: float
+    route: RouteConfig
+    own_reasoner: bool = True
 
     def open(self) -> Follower[Stock]:
         """
@@ -50,7 +52,8 @@ class Source:
             ArtifactError: no usable champion.
         """
         return Follower(
-            Registry(self.models), lambda version: load_stock(version, self.features, min_margin=self.min_margin)
+            Registry(self.models),
+            lambda version: load_stock(version, self.features, route=self.route, own_reasoner=self.own_reasoner),
         )
 
 

@@ -7,14 +7,15 @@ answered, as it happens for a moment while the servers swap.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from raconteur.artifacts import content_version
+from raconteur.config.schema import RouteConfig
 from raconteur.errors import ArtifactError
-from raconteur.policy.router import Decision, Router
+from raconteur.policy.router import Decision, Limits, Router
 from raconteur.policy.signals import RouteRequest
 from raconteur.retrieve.rerank import FILE, Rerank
 from raconteur.types import Candidate, FloatArray
@@ -74,17 +75,22 @@ class Routing:
         return Routed(request, router.decide(request), router.version)
 
 
-def load_routing(version: Path, *, min_margin: float) -> Routing:
+def load_routing(version: Path, route: RouteConfig, *, own_reasoner: bool = True) -> Routing:
     """
     Args:
         version: a verified version folder.
-        min_margin: `serve.route_margin`.
+        route: what decides where there is no calibration, and within which limits.
+        own_reasoner: the version's own Reasoner answers. Of another model neither calibration nor weights say anything.
 
     Raises:
         ArtifactError: the version holds a router or weights that cannot be read.
     """
-    fallback = Router.uncalibrated(min_margin=min_margin)
+    limits = Limits(route.reasoner_p99_ms or 0.0, route.max_load)
+    fallback = Router.uncalibrated(min_margin=route.min_margin, limits=limits)
     rerank = Rerank.load(version) if (version / FILE).exists() else None
+    if not own_reasoner:
+        logger.warning("another model than the version's Reasoner answers: the student's margin decides")
+        return Routing(fallback, fallback, _of_student(rerank))
     if not (version / "router").exists():
         logger.warning("%s holds no router: the student's margin decides", version)
         return Routing(fallback, fallback, rerank)
@@ -93,5 +99,11 @@ def load_routing(version: Path, *, min_margin: float) -> Routing:
         router = Router.load(version / "router", student_version=names[STUDENT], reasoner_version=names[REASONER])
     except ArtifactError as error:
         logger.warning("the student's margin decides: %s", error)
-        router = fallback
-    return Routing(router, fallback, rerank)
+        return Routing(fallback, fallback, rerank)
+    return Routing(router, replace(fallback, limits=router.limits), rerank)
+
+
+def _of_student(rerank: Rerank | None) -> Rerank | None:
+    if rerank is None:
+        return None
+    return replace(rerank, weights={name: values for name, values in rerank.weights.items() if name == STUDENT})

@@ -129,7 +129,8 @@ def open_service(config: Config) -> Service:
     serve, workdir, metrics = config.serve, config.workdir, Metrics()
     if config.retrieve.num_ranked > MAX_CANDIDATES:
         raise ConfigError(f"retrieve.num_ranked may be {MAX_CANDIDATES} at most: one call ranks them all")
-    source = Source(workdir / "models", workdir / "features", serve.route_margin)
+    own_reasoner = serve.reasoner.kind != "openai"
+    source = Source(workdir / "models", workdir / "features", config.route, own_reasoner)
     stock = source.open()
     stock.start()
     features = OnlineFeatures(workdir / "features")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from raconteur.columns import AVAILABLE, CATEGORIES, ITEM_ID, TITLE
+from raconteur.config.schema import RouteConfig
 from raconteur.data.dataset import ITEMS
 from raconteur.errors import ArtifactError
 from raconteur.features.build import latest
@@ -61,12 +62,12 @@ class Wish:
     given: tuple[str, ...] | None = None  # rank these; None: whatever the retriever finds
 
 
-def load_stock(version: Path, features: Path, *, min_margin: float) -> Stock:
+def load_stock(version: Path, features: Path, *, route: RouteConfig, own_reasoner: bool = True) -> Stock:
     """
     Args:
         version: a verified version folder.
         features: the feature tables; without an item table the retriever's scores of an empty history stand in.
-        min_margin: `serve.route_margin`, which decides where there is no calibration.
+        route, own_reasoner: see `load_routing`.
 
     Raises:
         ArtifactError: the retriever or the catalogue cannot be read.
@@ -93,7 +94,7 @@ def load_stock(version: Path, features: Path, *, min_margin: float) -> Stock:
             Candidate(item_id, taken.get(item_id, 0.0), POPULAR)
             for item_id in sorted(available, key=lambda item_id: -taken.get(item_id, 0.0))
         ),
-        routing=load_routing(version, min_margin=min_margin),
+        routing=load_routing(version, route, own_reasoner=own_reasoner),
         catalogue_version=_digest([version / "items.parquet"]),
         prompts={
             name: _digest([version / name / file for file in PROMPT_FILES if (version / name / file).exists()])

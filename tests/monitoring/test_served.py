@@ -52,6 +52,14 @@ def test_read_predictions_keeps_one_version_in_time_order(tmp_path: Path, arrive
     assert predictions["time"].is_sorted()
 
 
+def test_read_predictions_keeps_answers_of_another_servers_model(tmp_path: Path, arrived, served):
+    """With a Reasoner behind the OpenAI API answers name the champion and that server's model."""
+    log = pl.read_parquet(arrived("nothing") / "events.parquet")
+    served(log, num=10, hits=5, version="v1+Qwen3-8B").write_parquet(tmp_path / "a.parquet")
+    served(log, num=10, hits=5, version="v10").write_parquet(tmp_path / "b.parquet")
+    assert read_predictions(tmp_path, version="v1").height == 10
+
+
 def test_read_predictions_broken_file_is_named(tmp_path: Path):
     (tmp_path / "a.parquet").write_bytes(b"no parquet")
     with pytest.raises(DataError, match=r"a\.parquet cannot be read"):

@@ -62,6 +62,7 @@ def test_train_first_run_does_every_step_and_the_gate_decides(workdir, first):
     verify(registry.folder(version))
     parts = {"retriever", "reasoner", "verbalizer", "student", "router", "requests", "items.parquet", "gate.json"}
     assert parts <= {path.name for path in registry.folder(version).iterdir()}
+    assert json.loads((registry.folder(version) / "gate.json").read_text())["inputs"]["student"]["min_share"] == 0.5
     # So small a model may stay below popularity; then nothing is promoted, and the run says so.
     promoted = next(row["metrics"]["promoted"] for row in rows if row["step"] == "release")
     assert (registry.champion() is not None) == bool(promoted)

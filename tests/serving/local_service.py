@@ -82,7 +82,7 @@ def open_local(workdir, *, num_ranked=20, **serve):
     """Service, store, student and Reasoner; the world's version must stand in workdir/models."""
     config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve}, retrieve={"num_ranked": num_ranked})
     store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0, name="reasoner")
-    source = Source(workdir / "models", workdir / "features", config.serve.route_margin)
+    source = Source(workdir / "models", workdir / "features", config.route)
     metrics = Metrics()
     refresh = Refresh(store, None, after=0, count=metrics.count_refresh)
     service = Service(

@@ -7,6 +7,7 @@ import pytest
 from local_service import open_local, user
 from serving_world import write_version
 
+from raconteur.config.schema import RouteConfig
 from raconteur.errors import ServingError
 from serving.door.app import answer
 from serving.follow import Loaded
@@ -306,7 +307,7 @@ def test_request_id_repeated_after_a_swap_keeps_the_titles_of_its_catalogue(worl
     write_version(tmp_path / "models", "v2").promote("v2", cause="test")
     items = tmp_path / "models" / "v2" / "items.parquet"
     pl.read_parquet(items).with_columns(pl.col("title") + " II").write_parquet(items)
-    world[0].engine._stock.current = Loaded("v2", load_stock(items.parent, tmp_path, min_margin=0.01))
+    world[0].engine._stock.current = Loaded("v2", load_stock(items.parent, tmp_path, route=RouteConfig()))
     assert answer(ask(world, request_id="order-8")).model_dump_json() == first
     assert answer(ask(world)).items[0].title == "court drama II"
 

@@ -11,6 +11,7 @@ import pytest
 from serving_world import write_version
 from waiting import until
 
+from raconteur.config.schema import RouteConfig
 from raconteur.guard.rules import Wanted
 from serving.follow import Loaded
 from serving.path import beside
@@ -25,7 +26,7 @@ QUEST = Quest(("i1",), {"i1"}, ANYTHING, 3)
 def source(tmp_path, monkeypatch):
     monkeypatch.setattr(beside, "PAUSE_S", 0.05)
     write_version(tmp_path / "models", "v1").promote("v1", cause="test")
-    return Source(tmp_path / "models", tmp_path / "features", 0.01)
+    return Source(tmp_path / "models", tmp_path / "features", RouteConfig())
 
 
 def told(source, story):

@@ -14,7 +14,7 @@ ANSWER = {
         {"item_id": "i2", "title": "Alien", "score": None, "source": "sequential"},
     ],
     "route": "student",
-    "reason": "margin 0.400 is at least 0.01",
+    "reason": "margin 0.400 is at least 0.01, uncalibrated",
     "degraded": True,
     "versions": {"model": "v1"},
     "latency_ms": 3.21,

@@ -183,7 +183,9 @@ def test_recommend_reasoner_down_student_order_stands(world):
     world[3].failure = "reasoner failed: connection refused"
     served = ask(world, "torn")
     assert (served.route, served.degraded) == ("student", True)
-    expected = "margin 0.000 is under 0.01; 3 candidates for 5 places, but reasoner failed: connection refused"
+    expected = (
+        "margin 0.000 is under 0.01, uncalibrated; 3 candidates for 5 places, but reasoner failed: connection refused"
+    )
     assert served.reason == expected
     assert shown(served) == ["i3", "i4", "i2"]
 

@@ -11,6 +11,7 @@ from local_service import open_local, user
 from serving_world import TITLES, write_version
 
 from raconteur.artifacts import Registry, content_version, new_folder, seal
+from raconteur.config.schema import RouteConfig
 from raconteur.policy.calibration import Calibration, GainModel, Isotonic
 from raconteur.policy.replay import replay
 from raconteur.policy.router import Router, Thresholds
@@ -100,10 +101,33 @@ def test_router_for_other_models_is_not_used_and_the_decision_says_so(served):
 
 def test_router_is_not_asked_about_a_student_of_another_version(tmp_path):
     write_routed(tmp_path, "v1")
-    routing = load_routing(tmp_path / "v1", min_margin=0.01)
+    routing = load_routing(tmp_path / "v1", RouteConfig())
     request = RouteRequest(np.array([2.0, 0.0]))
     assert routing.decide(request, same_version=True).decision.mode == "budget"
     assert routing.decide(request, same_version=False).decision.mode == "uncalibrated"
+
+
+def test_fallback_keeps_the_limits_of_load_and_time(tmp_path):
+    write_routed(tmp_path, "v1", of="another")
+    unsure = {"scores": np.array([0.1, 0.1 - 1e-4]), "num_asked": 2}
+    routing = load_routing(tmp_path / "v1", RouteConfig(reasoner_p99_ms=50.0, max_load=0.5))
+    said = [
+        routing.decide(RouteRequest(**unsure, **more), same_version=True).decision
+        for more in ({}, {"latency_left_ms": 49.0}, {"load": 0.6})
+    ]
+    assert [one.ranker for one in said] == ["reasoner", "student", "student"]
+    assert said[0].reason.endswith(", uncalibrated")
+
+
+def test_calibration_says_nothing_of_another_model_that_answers_as_reasoner(tmp_path):
+    weights = {"student": (0.0, 1.0, 0.0, 0.0), "reasoner": (0.0, 1.0, 0.0, 0.0)}
+    write_routed(tmp_path, "v1", rerank=Rerank(weights, dict.fromkeys(TITLES, 1.0)))
+    routing = load_routing(tmp_path / "v1", RouteConfig(), own_reasoner=False)
+    assert routing.decide(RouteRequest(np.array([2.0, 0.0])), same_version=True).decision.mode == "uncalibrated"
+    candidates = [Candidate("i1", 2.0, "markov"), Candidate("i2", 1.0, "markov")]
+    said = np.array([0.0, 5.0])
+    assert routing.combined("reasoner", said, candidates).tolist() == [0.0, 5.0]  # as that model says
+    assert routing.combined("student", said, candidates).argmax() == 0
 
 
 def test_rerank_combines_retriever_and_model_in_the_answer(served):
@@ -123,7 +147,7 @@ def test_rerank_combines_retriever_and_model_in_the_answer(served):
 )
 def test_router_hears_that_a_student_knows_nothing_although_the_retriever_fills_its_place(tmp_path, said, why):
     write_routed(tmp_path, "v1", rerank=Rerank({"student": (1.0, 1.0, 1.0, 0.0)}, dict.fromkeys(TITLES, 1.0)))
-    routing = load_routing(tmp_path / "v1", min_margin=0.01)
+    routing = load_routing(tmp_path / "v1", RouteConfig())
     candidates = [Candidate(item_id, score, "markov") for item_id, score in (("i1", 3.0), ("i2", 2.0), ("i3", 1.0))]
     scores = np.array(said, dtype=np.float32)
     combined = routing.combined("student", scores, candidates)
@@ -134,7 +158,7 @@ def test_router_hears_that_a_student_knows_nothing_although_the_retriever_fills_
 
 def test_router_judges_the_combined_scores_where_the_student_has_an_opinion(tmp_path):
     write_routed(tmp_path, "v1")
-    routing = load_routing(tmp_path / "v1", min_margin=0.01)
+    routing = load_routing(tmp_path / "v1", RouteConfig())
     judged = routing.judged(np.array([2.0, math.nan, 1.0]), np.array([5.0, 4.0, 3.0]))
     np.testing.assert_array_equal(judged, [5.0, math.nan, 3.0])
 

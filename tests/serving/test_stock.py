@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 from serving_world import write_version
 
+from raconteur.config.schema import RouteConfig
 from raconteur.errors import ArtifactError
 from raconteur.features.names import ITEM_TABLE
 from raconteur.guard.rules import Wanted
@@ -21,7 +22,7 @@ def version(tmp_path):
 
 @pytest.fixture
 def stock(version, tmp_path):
-    return load_stock(version, tmp_path / "features", min_margin=0.01)
+    return load_stock(version, tmp_path / "features", route=RouteConfig())
 
 
 def ask(stock, taken, *, count, seen=(), wish=ANYTHING):
@@ -62,7 +63,7 @@ def test_popular_counts_the_newest_row_of_each_item(version, tmp_path):
         }
     )
     table.write_parquet(features / f"{ITEM_TABLE}.parquet")
-    loaded = load_stock(version, features, min_margin=0.01)
+    loaded = load_stock(version, features, route=RouteConfig())
     assert [(one.item_id, one.score) for one in popular(loaded, seen=(), wish=ANYTHING, count=3)] == [
         ("i4", 9.0),
         ("i1", 5.0),
@@ -73,13 +74,13 @@ def test_popular_counts_the_newest_row_of_each_item(version, tmp_path):
 def test_load_version_without_a_catalogue_is_refused(version, tmp_path):
     (version / "items.parquet").unlink()
     with pytest.raises(ArtifactError, match="is no catalogue"):
-        load_stock(version, tmp_path, min_margin=0.01)
+        load_stock(version, tmp_path, route=RouteConfig())
 
 
 def test_stock_items_missing_from_the_catalogue_count_as_unavailable(version, tmp_path):
     items = pl.read_parquet(version / "items.parquet")
     items.filter(pl.col("item_id") != "i1").write_parquet(version / "items.parquet")
-    loaded = load_stock(version, tmp_path, min_margin=0.01)
+    loaded = load_stock(version, tmp_path, route=RouteConfig())
     assert loaded.rules.allowed(Wanted()).tolist() == [False, True, True, True, False]
     assert "i1" not in ids(ask(loaded, [], count=9).candidates)
 
@@ -88,7 +89,7 @@ def test_retrieve_item_that_only_the_catalogue_knows_is_found_by_its_text(versio
     items = pl.read_parquet(version / "items.parquet")
     newcomer = items.tail(1).with_columns(item_id=pl.lit("i6"), title=pl.lit("moon opera"), available=pl.lit(True))
     pl.concat([items, newcomer]).write_parquet(version / "items.parquet")
-    loaded = load_stock(version, tmp_path, min_margin=0.01)
+    loaded = load_stock(version, tmp_path, route=RouteConfig())
     assert "i6" not in ids(ask(loaded, ["i1"], count=9).candidates)
     found = ask(loaded, ["i1"], wish=Wish(Wanted(), query="opera"), count=2).candidates
     assert [(one.item_id, one.source) for one in found] == [("i6", "query"), ("i1", "popularity")]

@@ -214,7 +214,6 @@ class ServeConfig(Settings):
     verbalizer: WriterConfig = WriterConfig()
     max_k: PositiveInt = 100
     retrieval_process: bool = True  # a second process retrieves while several requests are in work; of use with 2 cores
-    route_margin: float = 0.01  # student's top-two probability gap under which the Reasoner is asked
     reasoner_per_minute: float | None = Field(None, gt=0.0)  # calls of all requests together; None: as many as routed
     timeout_ms: float = 1500.0  # of a call to a model server, also where the request has a larger budget
     features_timeout_ms: float = 300.0  # of a read of the online store; then the last known state stands in
@@ -229,7 +228,7 @@ class ServeConfig(Settings):
 
 
 class RouteConfig(Settings):
-    """The calibrated router; what decides without a calibration is `serve.route_margin`."""
+    """The calibrated router, and what decides without a calibration."""
 
     mode: Literal["budget", "quality", "rules"] = "budget"  # what sets the threshold: cost, a promise, or the margin
     lists: Literal["popularity", "served"] = "served"  # candidate lists that it is calibrated and judged on
@@ -241,6 +240,7 @@ class RouteConfig(Settings):
     regret: float = Field(0.1, ge=0.0)  # ... by more than this in NDCG@10
     tolerance: float = Field(0.005, ge=0.0)  # loss in NDCG@10 that still counts as equal quality, for the saving
     explore: float = Field(0.01, ge=0.0, le=0.5)  # share of requests that is sent the other way, for the logs' sake
+    min_margin: float = 0.01  # without a calibration: the student's margin (0..1) under which the Reasoner is asked
     max_load: Share = 0.9  # load of the Reasoner above which nobody asks it
     reasoner_p99_ms: float | None = Field(None, gt=0.0)  # None: costs.json says it, or three times its mean
 

@@ -10,7 +10,7 @@ it again on logged fields and gets the same decision. What decides, in this orde
     the student knows no candidate,
     or scores all of them alike                  Reasoner
     mode budget, quality                         by the expected gain of asking (`policy.calibration`)
-    no calibration, or mode rules                by the margin, `serve.route_margin`; the mode reads "uncalibrated"
+    no calibration, or mode rules                by the margin, `route.min_margin`; the reason says "uncalibrated"
 
 What a gain decides is turned round with probability `explore`, drawn from the request's id, so that logs can value
 other thresholds (`policy.offpolicy`). The conformal promise is that of the policy without exploration.
@@ -72,7 +72,7 @@ class Thresholds:
     """Expected gains from which on the Reasoner is asked; -inf: always, inf: never."""
 
     budget: float = 0.0
-    floor: float = 0.0
+    floor: float = 0.0  # certified, and keeps the wanted share of the gain; -inf where no certified one does
     conformal: float = -math.inf
 
 
@@ -165,6 +165,8 @@ class Router:
             ranker, reason, momentary = ruled
             return Decision(ranker, reason, margin, gain, probability, 1.0, "rules", momentary)
         ranker, reason = self._compare(margin, gain)
+        if gain is None:
+            reason = f"{reason}, uncalibrated"
         if odd:
             reason = f"{reason}; {odd}"
         if gain is None:

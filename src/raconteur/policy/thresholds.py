@@ -28,6 +28,11 @@ class Certified:
     num_student: int = 0  # held-out requests that the student keeps
     num_harmed: int = 0  # of those, the ones that the Reasoner would have ranked better
     p_value: float = 1.0
+    passed: tuple[float, ...] = ()  # all that passed, from the safest on: the promise holds for each of them
+
+    def at_most(self, threshold: float) -> float:
+        """The riskiest certified threshold that is no riskier than this one; -inf: there is none."""
+        return max((one for one in self.passed if one <= threshold), default=-math.inf)
 
 
 def budget_threshold(gain_B: FloatArray, *, share: float) -> float:
@@ -85,11 +90,13 @@ def conformal_threshold(
         harmed_B: the Reasoner's ranking would have been better by more than the stated margin.
     """
     best = Certified(-math.inf)
+    passed: tuple[float, ...] = ()
     for threshold in order_T:
         kept_B = gain_B < threshold
         num_student, num_harmed = int(kept_B.sum()), int(harmed_B[kept_B].sum())
         p_value = float(binom.cdf(num_harmed, num_student, alpha)) if num_student else 1.0
         if p_value > delta:
             break
-        best = Certified(float(threshold), num_student, num_harmed, p_value)
+        passed = (*passed, float(threshold))
+        best = Certified(passed[-1], num_student, num_harmed, p_value, passed)
     return best

@@ -63,7 +63,7 @@ def calibrate(config: Config, requests: Path, out: Path) -> dict[str, float]:
     rows = table.of(split="validation", lists=settings.lists)
     router = Router(
         mode="rules",
-        min_margin=config.serve.route_margin,
+        min_margin=config.route.min_margin,
         limits=Limits(_p99(settings, table.costs[REASONER]), settings.max_load),
         versions={name: table.versions[name] for name in (STUDENT, REASONER)},
         costs_ms={name: table.costs[name].ms for name in (STUDENT, REASONER)},
@@ -91,7 +91,8 @@ def _calibrated(config: Config, router: Router, table: Requests, rows: Requests)
     certified = certify(settings, look(calibration, fitting), scored)
     thresholds = Thresholds(
         budget=budget_threshold(scored.gain_B, share=budget_share(settings, table.costs)),
-        floor=floor_threshold(scored.gain_B, holding.gain(), keep=settings.keep_gain),
+        # The floor's own threshold was tested by nobody: the promise is that of the certified ones.
+        floor=certified.at_most(floor_threshold(scored.gain_B, holding.gain(), keep=settings.keep_gain)),
         conformal=certified.threshold,
     )
     line = _curve(config, scored).line(ROUTER)
@@ -215,11 +216,13 @@ def resplit(settings: RouteConfig, rows: Requests, *, seed: int) -> dict[str, fl
 
 
 def budget_share(settings: RouteConfig, costs: Mapping[str, Cost]) -> float:
-    """The share of requests that may ask the Reasoner."""
+    """The share of requests whose gain may ask the Reasoner: with those that explore the budget is kept."""
     if settings.budget_ms is None:
-        return settings.budget_share
-    left = settings.budget_ms - costs[STUDENT].ms
-    return float(np.clip(left / costs[REASONER].ms, 0.0, 1.0))
+        share = settings.budget_share
+    else:
+        share = (settings.budget_ms - costs[STUDENT].ms) / costs[REASONER].ms
+    turned = settings.explore  # of the others as well as of these
+    return float(np.clip((share - turned) / (1.0 - 2.0 * turned), 0.0, 1.0)) if turned < 0.5 else 0.0
 
 
 def _too_few(rows: Requests, lists: str) -> str:

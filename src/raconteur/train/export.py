@@ -28,6 +28,7 @@ from raconteur.represent.tokenizer import FILE, for_transformers
 from raconteur.runtime import start_session
 
 Target = Literal["kserve", "triton", "vllm"]
+EXPORT = " export"  # how the kind of every export ends
 PROMPTS = "config.json"  # of a student or Reasoner: how its prompts are laid out
 MAX_BATCH = 64
 QUEUE_US = 500  # a request waits at most this long for others
@@ -65,8 +66,11 @@ def export_model(to: Target, source: Path, out: Path, *, num_instances: int = 1,
         num_instances: of the model in one Triton server, and `num_threads` of each.
 
     Raises:
-        ArtifactError: a file of the source was changed, or that server cannot run such a model.
+        ArtifactError: a file of the source was changed, that server cannot run such a model, or `out` holds something
+            else than an earlier export.
     """
+    if out.exists() and any(out.iterdir()) and not _is_export(out):
+        raise ArtifactError(f"{out} holds something else than an export, and all of it would be replaced; name another")
     if to == "kserve":
         to_kserve(source, out)
     elif to == "triton":
@@ -83,6 +87,10 @@ def to_kserve(source: Path, out: Path) -> None:
         raise ArtifactError(f"{source} is of kind '{kind}'; KServe serves a student or a reasoner")
     if kind == "student":
         _check_runs(source)
+    elif (source / REASONER).exists():
+        raise ArtifactError(
+            f"{source} names a base model by its path and would load nowhere else; export it with --to vllm"
+        )
     version = str(about["source"]["version"])
     with new_folder(out, **about) as folder:
         (folder / version).mkdir()
@@ -128,6 +136,13 @@ def to_vllm(source: Path, out: Path) -> None:
     with new_folder(out, **about) as folder:
         asked = write(folder)
         (folder / "raconteur.json").write_text(json.dumps({"kind": kind, **asked}, indent=2))
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        return str(read_manifest(folder).get("kind")).endswith(EXPORT)
+    except ArtifactError:
+        return False
 
 
 def _check_runs(source: Path) -> None:
@@ -208,7 +223,7 @@ def _about(source: Path, target: Target) -> dict[str, Any]:
     verify(source)
     manifest = read_manifest(source)
     return {
-        "kind": f"{target} export",
+        "kind": f"{target}{EXPORT}",
         "source": {"kind": manifest.get("kind"), "version": f"v{_digest(manifest)}", "files": manifest["files"]},
         "config": manifest.get("config", {}),
     }

@@ -49,13 +49,13 @@ def decide(scores=SURE, router=ROUTER, **request):
 
 def test_uncalibrated_sure_student_keeps_the_request():
     decision = by_margin(SURE, min_margin=0.4)
-    assert (decision.ranker, decision.reason) == ("student", "margin 0.500 is at least 0.4")
+    assert (decision.ranker, decision.reason) == ("student", "margin 0.500 is at least 0.4, uncalibrated")
     assert (decision.mode, decision.gain, decision.probability, decision.propensity) == ("uncalibrated", None, None, 1)
 
 
 def test_uncalibrated_unsure_student_asks_the_reasoner():
     decision = by_margin(SURE, min_margin=0.6)
-    assert (decision.ranker, decision.reason) == ("reasoner", "margin 0.500 is under 0.6")
+    assert (decision.ranker, decision.reason) == ("reasoner", "margin 0.500 is under 0.6, uncalibrated")
 
 
 def test_uncalibrated_student_that_knows_nothing_asks_the_reasoner_even_at_threshold_zero():

@@ -100,3 +100,18 @@ def test_conformal_promise_is_kept_over_many_draws():
     # Three standard errors of a rate of .1 over 300 draws are .052.
     assert broken / num_draws <= delta + 0.052
     assert np.mean(kept) > 0.3  # and it is not kept by keeping nothing
+
+
+def test_at_most_is_the_riskiest_certified_threshold_that_is_no_riskier():
+    found = conformal_threshold(
+        np.array([0.0, 0.1, 0.2, 0.3] * 50),
+        np.zeros(200, dtype=bool),
+        np.array([0.1, 0.2, 0.3]),
+        alpha=0.1,
+        delta=0.1,
+    )
+    assert found.passed == (0.1, 0.2, 0.3)
+    assert found.at_most(0.25) == 0.2
+    assert found.at_most(0.2) == 0.2
+    assert found.at_most(math.inf) == found.threshold == 0.3
+    assert found.at_most(0.05) == -math.inf

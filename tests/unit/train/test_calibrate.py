@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from raconteur.errors import ArtifactError, DataError
 from raconteur.evaluate.routing import Cost, read_requests
 from raconteur.policy.router import Router
 from raconteur.policy.signals import RouteRequest
-from raconteur.train.calibrate import budget_share, calibrate, draw, look
+from raconteur.train.calibrate import _held_out, budget_share, calibrate, certify, draw, look
 
 NAN = float("nan")
 FIGURES = {"ece_before", "ece_after", "apgr", "saving", "strict_saving", "conformal_share", "broken_rate", "fallback"}
@@ -40,6 +41,48 @@ def test_calibrate_finds_the_known_law(calibrated):
     assert figures["conformal_harmed"] < 0.1
     assert figures["broken_surely_rate"] <= 0.1
     assert figures["fallback"] == 0.0
+
+
+def test_calibrate_fits_on_some_users_and_certifies_on_the_others(calibrated, requests):
+    figures = calibrated[1]
+    num = len(read_requests(requests).of(split="validation", lists=config_with().route.lists))
+    assert figures["num_fitted"] + figures["num_held_out"] == num
+    assert min(figures["num_fitted"], figures["num_held_out"]) > num / 3
+
+
+def test_calibrate_quality_uses_certified_thresholds_alone(calibrated, requests):
+    """The floor is chosen by the held-out requests, so it may only be chosen among those that passed on them."""
+    router, rows = Router.read(calibrated[0]), read_requests(requests)
+    settings = config_with().route
+    rows = rows.of(split="validation", lists=settings.lists)
+    held_out = _held_out(rows)
+    fitted, holding = (look(router.calibration, rows.take(part)) for part in (~held_out, held_out))
+    certified = certify(settings, fitted, holding)
+    assert router.thresholds.conformal == pytest.approx(certified.threshold)
+    assert min(abs(router.thresholds.floor - one) for one in certified.passed) < 1e-9
+    assert replace(router, mode="quality").threshold == router.thresholds.floor <= certified.threshold
+
+
+def test_certify_a_larger_stated_margin_lets_the_student_keep_more(calibrated, requests):
+    router, rows = Router.read(calibrated[0]), read_requests(requests)
+    rows = rows.of(split="validation", lists=config_with().route.lists)
+    fitted, holding = (look(router.calibration, rows.take(part)) for part in (~_held_out(rows), _held_out(rows)))
+    strict, lenient = (
+        certify(config_with(f"route.regret={regret}").route, fitted, holding).num_student for regret in (0.0, 0.5)
+    )
+    assert strict < lenient
+
+
+def test_certify_counts_a_user_once(calibrated, requests):
+    router, rows = Router.read(calibrated[0]), read_requests(requests)
+    rows = rows.of(split="validation", lists=config_with().route.lists)
+    fitted, holding = (rows.take(part) for part in (~_held_out(rows), _held_out(rows)))
+    twice = holding.take(np.repeat(np.arange(len(holding)), 2))
+    once, again = (
+        certify(config_with().route, look(router.calibration, fitted), look(router.calibration, part))
+        for part in (holding, twice)
+    )
+    assert once == again
 
 
 def test_calibrate_writes_a_router_for_these_models(calibrated):
@@ -145,7 +188,16 @@ def test_draw_router_of_other_models_is_refused(calibrated, route_rows, write_re
 
 def test_budget_share_of_ms_leaves_the_student_its_own():
     costs = {"student": Cost(1.0), "reasoner": Cost(10.0)}
-    assert budget_share(config_with("route.budget_share=0.2").route, costs) == 0.2
-    assert budget_share(config_with("route.budget_ms=4.0").route, costs) == pytest.approx(0.3)
-    assert budget_share(config_with("route.budget_ms=0.5").route, costs) == 0.0
-    assert budget_share(config_with("route.budget_ms=99.0").route, costs) == 1.0
+    still = "route.explore=0.0"
+    assert budget_share(config_with(still, "route.budget_share=0.2").route, costs) == 0.2
+    assert budget_share(config_with(still, "route.budget_ms=4.0").route, costs) == pytest.approx(0.3)
+    assert budget_share(config_with(still, "route.budget_ms=0.5").route, costs) == 0.0
+    assert budget_share(config_with(still, "route.budget_ms=99.0").route, costs) == 1.0
+
+
+def test_budget_share_with_exploration_keeps_the_budget():
+    share = budget_share(config_with("route.explore=0.1", "route.budget_share=0.3").route, {})
+    # A quarter is to ask: nine of ten of it do, and one of ten of the rest.
+    assert share == pytest.approx(0.25)
+    assert budget_share(config_with("route.explore=0.1", "route.budget_share=0.05").route, {}) == 0.0
+    assert budget_share(config_with("route.explore=0.5").route, {}) == 0.0

@@ -123,6 +123,27 @@ def test_kserve_reasoner_stands_in_the_folder_of_its_kind(tokenizer, tmp_path):
     np.testing.assert_array_equal(got, source.score(TEXTS, CANDIDATES))
 
 
+def test_kserve_pretrained_reasoner_that_names_its_base_by_path_is_refused(chat_base, tmp_path):
+    source = saved(LetterReasoner.start(chat_base, {"1": "Ash"}, history_tokens=20), tmp_path / "reasoner", "reasoner")
+    with pytest.raises(ArtifactError, match="export it with --to vllm"):
+        export_model("kserve", source, tmp_path / "out")
+
+
+def test_export_replaces_an_earlier_export_and_nothing_else(student, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    export_model("kserve", student, out)  # an empty folder may be there
+    export_model("triton", student, out)
+    assert_is_an_export(out, "triton")
+    (tmp_path / "models" / "other").mkdir(parents=True)
+    with pytest.raises(ArtifactError, match="something else than an export"):
+        export_model("triton", student, tmp_path / "models")
+    assert (tmp_path / "models" / "other").is_dir()
+    with pytest.raises(ArtifactError, match="something else than an export"):
+        export_model("triton", student, student)  # an artefact, but no export
+    verify(student)
+
+
 def test_kserve_equal_sources_give_equal_versions(student, tmp_path):
     for name in ("one", "two"):
         export_model("kserve", student, tmp_path / name)
