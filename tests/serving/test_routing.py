@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from local_service import open_local, user
 from serving_world import TITLES, write_version
@@ -18,6 +19,7 @@ from raconteur.policy.router import Router, Thresholds
 from raconteur.policy.signals import NAMES, RouteRequest
 from raconteur.retrieve.rerank import Rerank
 from raconteur.types import Candidate
+from serving.path.ladder import MAX_ASKED
 from serving.path.routing import load_routing
 from serving.schema import RecommendRequest
 
@@ -74,6 +76,53 @@ def test_served_decisions_follow_the_calibration_and_replay_to_the_same(served, 
     replayed = replay(log, router)
     assert len(replayed.requests) == 3
     assert replayed.different == ()
+
+
+def test_served_request_counts_candidates_that_nobody_took_and_the_log_keeps_it(served):
+    rerank = Rerank({"student": (0.0, 0.0, 1.0, 0.0), "reasoner": (0.0, 0.0, 1.0, 0.0)}, {"i1": 3.0, "i2": 2.0})
+    answers, log = served({"sure": "court court court"}, rerank=rerank)  # proposed: i2, and i3 and i4 without a take
+    assert answers[0].routed.request.num_cold == 2
+    assert pl.concat([pl.read_parquet(path) for path in log.glob("[!.]*.parquet")])["num_cold"].to_list() == [2]
+
+
+def test_served_answer_of_a_student_of_another_version_is_not_judged_by_the_calibration(tmp_path):
+    write_routed(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, student, _ = open_local(tmp_path)
+    store.users = {"sure": user("sure", ["i1"], "court court court")}
+    student._version = "v0"  # while the servers swap
+    served = asyncio.run(service.recommend(RecommendRequest(user_id="sure", k=3)))
+    asyncio.run(service.close())
+    assert (served.routed.decision.mode, served.version) == ("uncalibrated", "v0")
+
+
+def test_served_request_says_how_loaded_the_reasoner_is(tmp_path):
+    write_routed(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, reasoner = open_local(tmp_path)
+    store.users = {f"torn{number}": user(f"torn{number}", ["i1"], "drama" + " x" * number) for number in range(3)}
+    reasoner.waits_s = 0.3
+
+    async def ask():
+        asked = []
+        for name in store.users:
+            asked.append(asyncio.create_task(service.recommend(RecommendRequest(user_id=name, k=3))))
+            await asyncio.sleep(0.05)
+        answers = await asyncio.gather(*asked)
+        await service.close()
+        return answers
+
+    assert [one.routed.request.load for one in asyncio.run(ask())] == [0.0, 1 / MAX_ASKED, 2 / MAX_ASKED]
+
+
+@pytest.mark.parametrize("kind", ["kserve", "openai"])
+def test_served_wish_for_words_counts_where_the_reasoner_reads_and_writes_them(kind, tmp_path):
+    write_routed(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, store, _, _ = open_local(tmp_path, reasoner={"kind": kind})
+    store.users = {"sure": user("sure", ["i1"], "court court court")}
+    served = asyncio.run(service.recommend(RecommendRequest(user_id="sure", k=3, explain=True, query="court")))
+    asyncio.run(service.close())
+    reads = kind == "openai"
+    request = served.routed.request
+    assert (request.wants_explanation, request.wants_query, served.route == "reasoner") == (reads, reads, reads)
 
 
 def test_served_exploration_is_logged_with_its_propensity_and_replays(served, tmp_path):
