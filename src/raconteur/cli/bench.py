@@ -29,7 +29,7 @@ def bench(
     data: Annotated[Path | None, typer.Option(help="MovieLens folder to read, check and split.")] = None,
     num_users: NumUsers = 10_000,
 ) -> None:
-    """Measure the world's events a second, the reading of a real log, and the latency of a running service."""
+    """Measure the world's events a second, a real log's reading, routing decisions, and a running service's latency."""
     if context.invoked_subcommand is not None:
         if config or overrides or dry_run:
             raise typer.BadParameter(f"options of `{context.invoked_subcommand}` stand after its name")
@@ -38,6 +38,7 @@ def bench(
     world_speed(resolved)
     if data is not None:
         reading_time(resolved, data)
+    routing_time(resolved)
     service_latency(resolved, num_users)
 
 
@@ -94,6 +95,34 @@ def reading_time(config: "Config", data: Path) -> None:
         seconds = time.perf_counter() - began
         num_events = _rows(Path(folder) / "data" / "events.parquet")
     typer.echo(f"{data.name}: {num_events:,} events read, checked and split in {seconds:.2f} s")
+
+
+def routing_time(config: "Config") -> None:
+    """Processor time of the champion's router, on the test requests that lie beside it."""
+    import numpy as np
+
+    from raconteur.artifacts import Registry
+    from raconteur.evaluate.routing import read_requests
+    from raconteur.policy.router import Router
+    from raconteur.policy.signals import RouteRequest
+
+    models = Registry(config.workdir / "models")
+    if models.champion() is None:
+        typer.echo("routing: there is no champion yet; `raconteur train` makes one")
+        return
+    version = models.champion_folder()
+    router = Router.read(version / "router")
+    rows = read_requests(version / "requests").of(split="test", lists=config.route.lists)
+    spent_ms = []
+    for row, request_id in enumerate(rows.request_ids_B):
+        request = RouteRequest(
+            rows.student_BN[row], int(rows.num_events_B[row]), int(rows.num_cold_B[row]), str(request_id)
+        )
+        began = time.process_time()
+        router.decide(request)
+        spent_ms.append(1000 * (time.process_time() - began))
+    median, tail = np.quantile(spent_ms, [0.5, 0.99]) if spent_ms else (0.0, 0.0)
+    typer.echo(f"routing: {len(spent_ms):,} decisions, p50 {median:.3f} ms, p99 {tail:.3f} ms of processor time")
 
 
 def service_latency(config: "Config", num_users: int) -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from raconteur.artifacts import new_folder
+from raconteur.artifacts import new_folder, read_manifest
 from raconteur.config.schema import Config
+from raconteur.data.dataset import load_dataset
 from raconteur.errors import ArtifactError, TrainingError
 from raconteur.evaluate.agreement import Fidelity
 from raconteur.evaluate.bootstrap import Interval
@@ -18,8 +19,9 @@ from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.onnx import MODEL, OnnxReasoner, start_session
 from raconteur.reason.prompts import Prompts
 from raconteur.represent.mentions import mention
+from raconteur.represent.template import TemplateVerbalizer
 from raconteur.represent.tokenizer import train_tokenizer
-from raconteur.train.quantise import Lists, Measured, first_allowed, measure_builds, write_builds
+from raconteur.train.quantise import BUILDS, Lists, Measured, first_allowed, measure_builds, quantise, write_builds
 from raconteur.train.speed import ENCODING, Speed, fastest, measure_speeds
 
 ITEMS = [str(number) for number in range(40)]
@@ -94,9 +96,41 @@ def test_measure_builds_fp32_is_the_original_and_order_is_kept(built):
     assert tuple(one.name for one in measured) == NAMES
     assert measured[-1].name == "fp32"
     assert (measured[-1].fidelity.agreement, measured[-1].refused) == (1.0, None)
-    assert all(
-        (one.refused is None) == (one.fidelity.agreement >= 0.99) or one.fidelity.ndcg.low < 0 for one in measured
-    )
+
+
+def test_measure_builds_the_gate_refuses_what_chooses_otherwise(built):
+    strict = CONFIG.model_copy(update={"student": CONFIG.student.model_copy(update={"min_agreement": 1.0})})
+    rows = measure_builds(strict, built[0], built[1], some_lists(200, 20))
+    told = {one.name: one.refused for one in rows}
+    assert told["fp32"] is None
+    assert "equal first choices; 100.0% are needed" in told["int4"]
+    lenient = CONFIG.student.model_copy(update={"min_agreement": 0.0, "max_ndcg_loss": 1.0})
+    allowed = measure_builds(CONFIG.model_copy(update={"student": lenient}), built[0], built[1], some_lists(200, 20))
+    assert {one.refused for one in allowed} == {None}
+
+
+def test_quantise_serves_the_first_build_that_passes_and_says_why_others_do_not(small, built, tmp_path):
+    """Of 4 bits and 32, with equal choices wanted, the original's own graph is served."""
+    dataset = load_dataset(small.workdir / "data")
+    item_ids = dataset.items["item_id"].to_list()
+    tokenizer = train_tokenizer([" likes drama crime"] * 20, [mention(item) for item in item_ids], 280)
+    torch.manual_seed(0)
+    model = ChoiceModel(tokenizer.get_vocab_size(), num_layers=2, width=64, num_heads=2, dropout=0.0)
+    torch.nn.init.normal_(model.query.weight, std=0.3)
+    source = ChoiceReasoner(model, Prompts(tokenizer, history_tokens=24))
+    with new_folder(tmp_path / "student", kind="student") as folder:
+        source.save(folder)
+    writer = TemplateVerbalizer(tokenizer, budget_tokens=24, max_events=8)
+    settings = {"builds": ("int4", "fp32"), "min_agreement": 1.0}
+    config = small.model_copy(update={"student": small.student.model_copy(update=settings)})
+    quantise(config, small.workdir / "data", tmp_path / "student", writer, tmp_path / "served")
+    assert read_manifest(tmp_path / "served")["build"] == "fp32"
+    refused = {one["name"]: one["refused"] for one in json.loads((tmp_path / "served" / BUILDS).read_text())}
+    assert refused["fp32"] is None
+    assert refused["int4"]
+    lists = Lists(["likes"], [item_ids[:5]], np.array([0]))
+    served = OnnxReasoner.load(tmp_path / "served").score(lists.texts, lists.candidates)
+    np.testing.assert_allclose(served, source.score(lists.texts, lists.candidates), atol=1e-5)
 
 
 def measured(name, *, refused=None, mib=1.0):
