@@ -2,8 +2,9 @@
 
 Started by `serving.stack up`, which names the parts in `stack.json`. A part that ends is started again: after a second,
 and after twice as long each time it ends again, a minute at most; a minute of good health and that is forgotten. One
-that was never ready is not: `up` then says why and takes everything down. Ray starts its own replica again; here are
-the programs. What was done stands in `supervisor.log`, how things are in `stack.json`.
+that was never ready is not: `up` then says why and takes everything down. One that was ready and then answers nothing,
+not even that it is not ready, for half a minute or more hangs: it is killed, and starts again. Ray starts its own
+replica again; here are the programs. What was done stands in `supervisor.log`, how things are in `stack.json`.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ POLL_S = 0.3
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0
 HEALTHY_S = 60.0  # a part that ran for this long starts over with the first pause
+LISTEN_S = 5.0  # between looks at whether a ready part still answers, and what each is given for it
+MAX_SILENT = 6  # such looks in a row without an answer, after which a part hangs
 # Processes share the cores: OpenMP that spins while it waits made torch many times slower here. Few heaps for malloc:
 # each thread would get one of its own, and what it frees stays there.
 ENVIRONMENT = {
@@ -58,6 +62,8 @@ class Watched:
     due_at: float | None = None  # when it is to be started again
     was_ready: bool = False  # once, since the stack was started
     num_failures: int = 0  # in a row
+    listened_at: float = 0.0
+    num_silent: int = 0  # looks in a row that it did not answer
 
     @property
     def name(self) -> str:
@@ -90,6 +96,8 @@ class Supervisor:
                 self._note_end(one, code, now)
             elif one.process is not None and one.running.ready_s is None and answers(one.running.part.ready):
                 self._note_ready(one, now)
+            elif one.running.ready_s is not None and now - one.listened_at >= LISTEN_S:
+                self._listen(one, now)
             elif one.due_at is not None and now >= one.due_at:
                 self._start_again(one, now)
 
@@ -98,6 +106,13 @@ class Supervisor:
         stop(list(self._stack.running().values()))
         forget(self._folder, self._stack)
         logger.info("stopped all")
+
+    def _listen(self, one: Watched, now: float) -> None:
+        one.listened_at = now
+        one.num_silent = 0 if responds(one.running.part.ready) else one.num_silent + 1
+        if one.num_silent >= MAX_SILENT and one.process is not None:
+            logger.error("%s runs and answers nothing: it hangs, and is killed", one.name)
+            one.process.kill()  # what it started goes when it is started again
 
     def _start_again(self, one: Watched, now: float) -> None:
         if one.running.started:
@@ -114,6 +129,7 @@ class Supervisor:
         log = self._folder / f"{one.name}.log"
         one.process = spawn(one.running.part.command, log=log, environment=self._environment)
         one.started_at, one.due_at, one.running.ready_s = time.monotonic(), None, None
+        one.num_silent = 0
         one.running.started = Started.of(one.process.pid)
         logger.info("%s started, pid %d", one.name, one.process.pid)
         self._save()
@@ -148,6 +164,18 @@ def answers(url: str) -> bool:
     with suppress(OSError, HTTPException), WITHOUT_PROXY.open(url, timeout=2.0) as answer:
         return bool(answer.status == 200)
     return False
+
+
+def responds(url: str) -> bool:
+    """Whether a part answers anything at all, be it that it is not ready."""
+    try:
+        with WITHOUT_PROXY.open(url, timeout=LISTEN_S):
+            return True
+    except urllib.error.HTTPError as error:
+        error.close()
+        return True
+    except (OSError, HTTPException):
+        return False
 
 
 def said(code: int) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -100,6 +101,39 @@ def test_pause_grows_while_a_part_keeps_ending_and_is_forgotten_once_it_is_healt
     turn(supervisor, until=lambda: read_stack(tmp_path).parts[0].restarts == 4)
     pauses = [record.getMessage().split()[-2] for record in caplog.records if "starts again" in record.getMessage()]
     assert [float(pause) for pause in pauses] == pytest.approx([0.05, 0.1, 0.2, 0.05])
+
+
+def test_part_that_hangs_is_killed_and_started_again(supervised, tmp_path, free_ports, caplog, monkeypatch):
+    caplog.set_level("INFO", logger="supervisor")
+    monkeypatch.setattr(supervise, "LISTEN_S", 0.1)
+    one, other = free_ports(2)
+    supervisor = supervised(part("reasoner", one), part("dashboard", other))
+    turn(supervisor, until=lambda: read_stack(tmp_path).ready_s is not None)
+    os.kill(read_stack(tmp_path).running()["reasoner"].pid, signal.SIGSTOP)
+    turn(supervisor, until=lambda: read_stack(tmp_path).parts[0].restarts == 1)
+    turn(supervisor, until=lambda: read_stack(tmp_path).parts[0].ready_s is not None)
+    reasoner, dashboard = read_stack(tmp_path).parts
+    assert (reasoner.last_exit, dashboard.restarts) == ("signal SIGKILL", 0)
+    assert httpx.get(reasoner.part.ready).status_code == 200
+    assert "reasoner runs and answers nothing: it hangs, and is killed" in caplog.messages
+
+
+def test_part_that_pauses_or_says_that_it_is_not_ready_is_left_alone(supervised, tmp_path, free_ports, monkeypatch):
+    monkeypatch.setattr(supervise, "LISTEN_S", 0.1)
+    draining = part("recommender", *free_ports(1), WEB)
+    supervisor = supervised(draining)
+    turn(supervisor, until=lambda: read_stack(tmp_path).ready_s is not None)
+    pid = read_stack(tmp_path).running()["recommender"].pid
+    [watched] = supervisor._watched
+    os.kill(pid, signal.SIGSTOP)
+    turn(supervisor, until=lambda: watched.num_silent >= 2)
+    os.kill(pid, signal.SIGCONT)
+    turn(supervisor, until=lambda: watched.num_silent == 0)
+    watched.running.part = replace(watched.running.part, ready=watched.running.part.ready + "nothing-here")  # 404
+    for _ in range(2 * supervise.MAX_SILENT):
+        watched.listened_at = 0.0
+        supervisor.look()
+    assert (watched.num_silent, watched.running.restarts) == (0, 0)
 
 
 def test_part_that_was_never_ready_is_not_started_again(supervised, tmp_path, free_ports):
