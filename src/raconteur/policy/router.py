@@ -7,8 +7,8 @@ it again on logged fields and gets the same decision. What decides, in this orde
     explanation or free-text query wanted        Reasoner    only it reads and writes text
     time left below the Reasoner's p99           student
     load above the limit, or the budget is gone  student
-    the student knows no candidate,
-    or scores all of them alike                  Reasoner
+    the student knows less than half of the
+    candidates, or scores all of them alike      Reasoner
     mode budget, quality                         by the expected gain of asking (`policy.calibration`)
     no calibration, or mode rules                by the margin, `route.min_margin`; the reason says "uncalibrated"
 
@@ -35,6 +35,7 @@ from raconteur.policy.signals import (
     NONE_KNOWN,
     ONE_CANDIDATE,
     RouteRequest,
+    num_known,
     oddity,
     signals_of,
 )
@@ -195,7 +196,8 @@ class Router:
             return "student", f"load {request.load:.2f} is above {limits.max_load:g}", True
         if budget is not None and budget < 1.0:
             return "student", "the cost budget is spent", True
-        if odd in (NONE_KNOWN, ALL_EQUAL):
+        # No calibration has seen a student that knows few: where candidates come from is where it was trained.
+        if odd in (NONE_KNOWN, ALL_EQUAL) or 2 * num_known(request) < len(request.scores):
             return "reasoner", odd, False
         return None
 

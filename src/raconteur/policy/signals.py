@@ -115,6 +115,11 @@ def oddity(request: RouteRequest) -> str:
     return ""
 
 
+def num_known(request: RouteRequest) -> int:
+    """Candidates of which the student said something."""
+    return int(np.isfinite(request.scores).sum())
+
+
 def _softmax_parts(scores_BN: FloatArray, temperature: float) -> tuple[BoolArray, FloatArray, FloatArray]:
     """Which scores are known; these less the largest, over the temperature (0 elsewhere); and e to that (0 elsewhere).
 

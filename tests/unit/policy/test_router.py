@@ -106,6 +106,7 @@ def test_decide_mode_rules_goes_by_the_margin_though_there_is_a_calibration():
         ({"cost_left": 0.99, "scores": UNSURE}, "student", "budget is spent"),
         ({"scores": [NAN, NAN]}, "reasoner", "knows none"),
         ({"scores": [1.0, 1.0, 1.0]}, "reasoner", "alike"),
+        ({"scores": [9.0, 0.0, NAN, NAN, NAN]}, "reasoner", "knows 2 of 5"),
         ({"scores": [NAN]}, "student", "one candidate"),
         ({"scores": []}, "student", "no candidate"),
     ],
@@ -127,6 +128,10 @@ def test_decide_hard_rules_in_their_order():
 def test_decide_limits_that_are_just_met_break_nothing():
     assert decide(UNSURE, latency_left_ms=50.0, load=0.9, cost_left=1.0).mode == "budget"
     assert decide(UNSURE, latency_left_ms=NAN, load=NAN, cost_left=NAN).mode == "budget"
+
+
+def test_decide_student_that_knows_half_of_the_candidates_is_judged():
+    assert decide([9.0, 0.0, NAN, NAN]).mode == "budget"
 
 
 def test_decide_odd_scores_are_named_in_the_reason():
