@@ -111,6 +111,9 @@ def routing_time(config: "Config") -> None:
         typer.echo("routing: there is no champion yet; `raconteur train` makes one")
         return
     version = models.champion_folder()
+    if not (version / "requests").exists():
+        typer.echo(f"routing: {version.name} holds no requests to decide; it was released before versions kept them")
+        return
     router = Router.read(version / "router")
     rows = read_requests(version / "requests").of(split="test", lists=config.route.lists)
     spent_ms = []

@@ -31,7 +31,19 @@ def rank_catalogue(
     seen: Sequence[Collection[str]],
     k: int = 10,
 ) -> FullRanking:
-    """Ranks every item that a user has not seen.
+    """`rank_catalogue_at` for one k."""
+    return rank_catalogue_at(retriever, histories, truths, seen=seen, ks=(k,))[k]
+
+
+def rank_catalogue_at(
+    retriever: Retriever,
+    histories: Sequence[Sequence[str]],
+    truths: Sequence[str],
+    *,
+    seen: Sequence[Collection[str]],
+    ks: Sequence[int],
+) -> dict[int, FullRanking]:
+    """Ranks every item that a user has not seen; the catalogue is scored once for all k.
 
     A truth that was seen, or that the retriever does not know, is a miss.
 
@@ -46,16 +58,17 @@ def rank_catalogue(
             f"{len(histories)} histories, {len(truths)} truths, {len(seen)} seen lists; give one each a user"
         )
     index = {item_id: column for column, item_id in enumerate(retriever.item_ids)}
-    hits, gains = [np.empty(0)], [np.empty(0)]
+    hits, gains = {k: [np.empty(0)] for k in ks}, {k: [np.empty(0)] for k in ks}
     for start in range(0, len(histories), BATCH):
         batch = slice(start, start + BATCH)
         scores_BV = np.asarray(retriever.score(histories[batch]))
         removed_BV = _mask(seen[batch], index)
         truth_B = np.array([index.get(item_id, 0) for item_id in truths[batch]], dtype=np.int64)
         known_B = np.array([item_id in index for item_id in truths[batch]])
-        hits.append(known_B * hit_at(scores_BV, truth_B, k=k, removed_BN=removed_BV))
-        gains.append(known_B * ndcg(scores_BV, truth_B, k=k, removed_BN=removed_BV))
-    return FullRanking(np.concatenate(hits), np.concatenate(gains))
+        for k in ks:
+            hits[k].append(known_B * hit_at(scores_BV, truth_B, k=k, removed_BN=removed_BV))
+            gains[k].append(known_B * ndcg(scores_BV, truth_B, k=k, removed_BN=removed_BV))
+    return {k: FullRanking(np.concatenate(hits[k]), np.concatenate(gains[k])) for k in ks}
 
 
 def _mask(seen: Sequence[Collection[str]], index: dict[str, int]) -> BoolArray:

@@ -91,11 +91,10 @@ def decide(inputs: GateInputs) -> GateDecision:
     challenger_U, rival_U = np.array(inputs.challenger_outcomes), np.array(rival_outcomes)
     difference = difference_interval(challenger_U, rival_U, num_resamples=inputs.num_resamples, seed=inputs.seed)
     judged = difference.value if inputs.champion is None else difference.low
-    better = judged > -inputs.max_loss
-    taught = inputs.student is None or inputs.student.excess_high >= 0.0
+    better, untaught = judged > -inputs.max_loss, _untaught(inputs.student)
     return GateDecision(
-        promote=better and taught,
-        reason=_reason(inputs, rival, difference, better) + ("" if taught else f"; {_untaught(inputs.student)}"),
+        promote=better and not untaught,
+        reason=_reason(inputs, rival, difference, better) + untaught,
         challenger=inputs.challenger,
         rival=rival,
         challenger_recall=float(challenger_U.mean()),
@@ -154,9 +153,11 @@ def student_lift(
 
 
 def _untaught(lift: StudentLift | None) -> str:
-    assert lift is not None
+    """What the reason adds where the student clearly keeps too little."""
+    if lift is None or lift.excess_high >= 0.0:
+        return ""
     return (
-        f"the student's NDCG@10 is {lift.student:+.4f} above chance, the Reasoner's {lift.reasoner:+.4f}: "
+        f"; the student's NDCG@10 is {lift.student:+.4f} above chance, the Reasoner's {lift.reasoner:+.4f}: "
         f"clearly less than {lift.min_share:.0%} is kept (monitor.min_student_share)"
     )
 

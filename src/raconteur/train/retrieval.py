@@ -22,7 +22,7 @@ from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.splits import TEST
 from raconteur.data.takes import takes_before
 from raconteur.errors import TrainingError
-from raconteur.evaluate.full import rank_catalogue
+from raconteur.evaluate.full import rank_catalogue_at
 from raconteur.retrieve.dense import Dense
 from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.fusion import BATCH, FusedRetriever, Part, part_scores, standardised
@@ -207,8 +207,8 @@ def fit_weights(unions: Unions) -> FloatArray:
 def measure(retriever: Retriever, users: Asked, name: str) -> dict[str, float]:
     """HR@10, NDCG@10 and recall@100 over the whole catalogue, what was taken removed."""
     seen: Sequence[Collection[str]] = users.taken
-    top = rank_catalogue(retriever, users.taken, users.truths, seen=seen)
-    wide = rank_catalogue(retriever, users.taken, users.truths, seen=seen, k=NUM_RECALLED)
+    ranked = rank_catalogue_at(retriever, users.taken, users.truths, seen=seen, ks=(10, NUM_RECALLED))
+    top, wide = ranked[10], ranked[NUM_RECALLED]
     return {
         f"{name}_hit_10": float(top.hit.mean()),
         f"{name}_ndcg_10": float(top.ndcg.mean()),

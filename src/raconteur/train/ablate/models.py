@@ -63,26 +63,12 @@ class Models:
 
     @cached_property
     def sequential(self) -> Stage:
-        def run(out: Path, checkpoints: Path) -> object:
-            from raconteur.train.sequential import train_sequential
-
-            return train_sequential(self.seeded(), self.data.folder, out, checkpoints)
-
-        settings = {"sequential": self.config.sequential.model_dump()}
-        return self.stage("sequential", settings, (self.data,), run)
+        return self._sequential("sequential", before="validation")
 
     @cached_property
     def sequential_refit(self) -> Stage:
         """The same model of one take more a user: everything before the test."""
-
-        def run(out: Path, checkpoints: Path) -> object:
-            from raconteur.data.splits import TEST
-            from raconteur.train.sequential import train_sequential
-
-            return train_sequential(self.seeded(), self.data.folder, out, checkpoints, before=TEST)
-
-        settings = {"sequential": self.config.sequential.model_dump()}
-        return self.stage("sequential-refit", settings, (self.data,), run)
+        return self._sequential("sequential-refit", before="test")
 
     @cached_property
     def retrieval(self) -> Stage:
@@ -214,6 +200,19 @@ class Models:
             case "own":
                 return self.tune(verbalizer)
         return self.reasoner
+
+    def _sequential(self, name: str, *, before: str) -> Stage:
+        """
+        Args:
+            before: see `train.examples.training_log`.
+        """
+
+        def run(out: Path, checkpoints: Path) -> object:
+            from raconteur.train.sequential import train_sequential
+
+            return train_sequential(self.seeded(), self.data.folder, out, checkpoints, before=before)
+
+        return self.stage(name, {"sequential": self.config.sequential.model_dump()}, (self.data,), run)
 
     def _grpo(self, name: str, config: Config, *, judge: Stage, start: Stage) -> Stage:
         def run(out: Path, checkpoints: Path) -> object:

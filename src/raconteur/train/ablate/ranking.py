@@ -13,7 +13,7 @@ from raconteur.config.ablation import AblateConfig
 from raconteur.data.dataset import load_dataset
 from raconteur.data.splits import TEST
 from raconteur.evaluate.bootstrap import difference_interval
-from raconteur.evaluate.full import FullRanking, rank_catalogue
+from raconteur.evaluate.full import FullRanking, rank_catalogue_at
 from raconteur.retrieve.fusion import FusedRetriever
 from raconteur.retrieve.load import load_retriever
 from raconteur.train.ablate.machine import machine
@@ -87,7 +87,7 @@ def rankings(fused: Path, sequential: Path, users: Asked) -> Rankings:
     assert isinstance(whole, FusedRetriever), f"{fused} was made by the stage of the fused retriever"
     retrievers: dict[str, Retriever] = {SEQUENTIAL: load_retriever(sequential), **whole.parts, FUSED: whole}
     return {
-        name: {k: rank_catalogue(one, users.taken, users.truths, seen=users.taken, k=k) for k in (K, RECALLED)}
+        name: rank_catalogue_at(one, users.taken, users.truths, seen=users.taken, ks=(K, RECALLED))
         for name, one in retrievers.items()
     }
 
