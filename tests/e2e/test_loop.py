@@ -14,6 +14,7 @@ import time
 import httpx
 import pytest
 
+from pipelines.train import STEPS
 from raconteur.artifacts import Registry, verify
 
 pytestmark = pytest.mark.slow
@@ -112,13 +113,54 @@ def raconteur(folder, *arguments):
     return done.stdout
 
 
-@pytest.mark.timeout(1500)  # two whole trainings and a service, on whatever machine
-def test_loop_from_log_to_swapped_model(loop):
-    folder, ports = loop
-    run, address = folder / "run", f"http://127.0.0.1:{ports['port']}"
+@pytest.fixture(scope="module")
+def trained(loop):
+    """The first run: every component in kfp's local runner."""
+    folder, _ = loop
     raconteur(folder, "train")
+    return folder / "run"
+
+
+def test_train_does_every_step_and_the_gate_decides(trained):
+    rows = steps_of(trained)
+    assert sorted(row["step"] for row in rows) == sorted(STEPS)
+    assert not any(row["cached"] for row in rows)
+    assert all(row["metrics"] for row in rows)
+
+    registry = Registry(trained / "models")
+    (version,) = registry.versions()
+    verify(registry.folder(version))
+    parts = {"retriever", "reasoner", "verbalizer", "student", "router", "requests", "items.parquet", "gate.json"}
+    assert parts <= {path.name for path in registry.folder(version).iterdir()}
+    gate = json.loads((registry.folder(version) / "gate.json").read_text())
+    assert gate["inputs"]["student"]["min_share"] == 0.5
+    assert (registry.champion() is not None) == gate["decision"]["promote"]
+
+
+def test_train_publishes_data_evaluation_and_report(trained):
+    verify(trained / "data")
+    verify(trained / "evaluation")
+    report = (trained / "report" / "report.md").read_text()
+    assert "tuned" in report
+    fitted = next("temperature" in row["metrics"] for row in steps_of(trained) if row["step"] == "calibrate")
+    assert (trained / "evaluation" / "routing").exists() == fitted
+    assert ("no curve was drawn" in report) != fitted
+    assert (trained / "report" / "index.html").stat().st_size > 100_000
+    assert (trained / "pipeline" / "train.yaml").exists()
+    assert not (trained / "checkpoints").exists()
+
+
+def test_train_again_keeps_every_step_but_the_gate(loop, trained):
+    told = raconteur(loop[0], "train")
+    assert told.count("kept from an earlier run") == len(STEPS) - 1
+    assert [row["step"] for row in steps_of(trained) if not row["cached"]] == ["release"]
+
+
+@pytest.mark.timeout(1500)  # a second training and a service, on whatever machine
+def test_loop_from_served_model_to_swapped_model(loop, trained):
+    folder, ports = loop
+    run, address = trained, f"http://127.0.0.1:{ports['port']}"
     first = Registry(run / "models").champion()["version"]
-    assert (run / "report" / "index.html").is_file()
 
     raconteur(folder, "serve", "--detach")
     answer = ask(address)
@@ -160,6 +202,10 @@ def test_loop_from_log_to_swapped_model(loop):
 
     raconteur(folder, "monitor", "rollback")
     assert Registry(run / "models").champion()["version"] == first
+
+
+def steps_of(run):
+    return json.loads((run / "pipeline" / "steps.json").read_text())
 
 
 def assert_replayed(folder, *, num):

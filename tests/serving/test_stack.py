@@ -159,7 +159,7 @@ def test_pages_openapi_metrics_and_dashboard_answer(address, config):
 def test_state_says_how_long_the_start_took(config, stack):
     state = read_stack(config.workdir / "serving")
     assert {one.part.name for one in state.parts if one.ready_s} == set(stack)
-    assert state.ready_s == max(one.ready_s for one in state.parts)
+    assert state.ready_s >= max(one.ready_s for one in state.parts)
 
 
 def test_sockets_of_all_processes_listen_on_loopback_only(stack):
