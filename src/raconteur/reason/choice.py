@@ -54,6 +54,11 @@ class ChoiceModel(nn.Module):
             self.prior = nn.Embedding(vocab_size, 1, _weight=torch.zeros(vocab_size, 1))
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def suits_items(self) -> bool:
+        """Whether the state before the candidates scores items by their tokens."""
+        return self.head == "pointer" and self.inputs != "text"
+
     def states(self, ids_BL: Tensor) -> Tensor:
         """States [B, L, W]; padding stands on the right, where a causal model cannot see it."""
         embedded_BLW = self.dropout(self.body.embed_tokens(ids_BL))
@@ -71,27 +76,32 @@ class ChoiceModel(nn.Module):
     def choose(self, ids_BL: Tensor, states_BLW: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
         answer_BW = _at(states_BLW, places_BN[:, -1:] + 1).squeeze(1)
         if self.head == "letters":
-            return self._letter_logits(ids_BL, answer_BW, choose_B, places_BN)
-        seen_BNW = _at(states_BLW, places_BN)
+            return self.letter_logits(ids_BL.gather(1, letter_places(choose_B, places_BN)), answer_BW)
+        user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
+        return self.point(ids_BL.gather(1, places_BN), user_BW, _at(states_BLW, places_BN), answer_BW)
+
+    def point(self, items_BN: Tensor, user_BW: Tensor, seen_BNW: Tensor, answer_BW: Tensor) -> Tensor:
+        """The pointer head.
+
+        Args:
+            items_BN: each candidate's last token.
+            user_BW, seen_BNW, answer_BW: states at `<choose>`, at those tokens, and at `<answer>`.
+        """
         choice_BN = (self.key(seen_BNW) @ self.query(answer_BW)[:, :, None]).squeeze(-1)
-        choice_BN = choice_BN * states_BLW.shape[-1] ** -0.5
+        choice_BN = choice_BN * user_BW.shape[-1] ** -0.5
         if self.inputs == "text":
             return choice_BN
-        items_BN = ids_BL.gather(1, places_BN)
-        user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
         known_BN = (self.body.embed_tokens(items_BN) @ user_BW[:, :, None]).squeeze(-1)
         return known_BN + self.prior(items_BN).squeeze(-1) + choice_BN
 
+    def letter_logits(self, letters_BN: Tensor, answer_BW: Tensor) -> Tensor:
+        """The letters head: the logit of each candidate's letter, as the token after `<answer>`."""
+        return (self.body.embed_tokens(letters_BN) @ answer_BW[:, :, None]).squeeze(-1)
+
     def suits(self, states_BLW: Tensor, choose_B: Tensor, items_K: Tensor) -> Tensor:
-        """How well each of these item tokens suits each text [B, K], candidates unread; pointer head only."""
+        """How well each of these item tokens suits each text [B, K], candidates unread; where `suits_items`."""
         user_BW = _at(states_BLW, choose_B[:, None]).squeeze(1)
         return user_BW @ self.body.embed_tokens(items_K).T + self.prior(items_K).squeeze(-1)
-
-    def _letter_logits(self, ids_BL: Tensor, answer_BW: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
-        """A letter stands right behind `<choose>`, or behind the last token of the candidate before."""
-        letters_BN = torch.cat([choose_B[:, None], places_BN[:, :-1]], dim=1) + 1
-        embedded_BNW = self.body.embed_tokens(ids_BL.gather(1, letters_BN))
-        return (embedded_BNW @ answer_BW[:, :, None]).squeeze(-1)
 
     def next_token_logits(self, states_BLW: Tensor) -> Tensor:
         return states_BLW @ self.body.embed_tokens.weight.T
@@ -119,6 +129,19 @@ class ChoiceReasoner:
         scores_BN = self.model(*map(torch.from_numpy, fields)).float().numpy()
         scores_BN[unknown_BN] = np.nan
         return scores_BN
+
+    @torch.inference_mode()
+    def states(self, texts: Sequence[str]) -> Tensor:
+        """The state before the candidates [B, W], which says how well any item suits the text (`ChoiceModel.suits`)."""
+        encoded = self.prompts.encode_texts(texts)
+        parts = [encoded[start : start + SCORE_BATCH] for start in range(0, len(encoded), SCORE_BATCH)]
+        width = self.model.body.config.hidden_size
+        return torch.cat([torch.empty(0, width), *map(self._states, parts)])
+
+    def _states(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        layout = self.prompts.lay_out(texts, [[[self.prompts.pad_id]]] * len(texts))
+        states_BLW = self.model.states(torch.from_numpy(layout.ids_BL))
+        return states_BLW[torch.arange(len(texts)), torch.from_numpy(layout.choose_B)].float()
 
     def save(self, folder: Path) -> None:
         save_file(self.model.state_dict(), folder / "model.safetensors")
@@ -155,6 +178,11 @@ class ChoiceReasoner:
 def places(choose_B: Tensor, num_candidates: int) -> Tensor:
     """Positions of candidates of one token each [B, N], which follow `<choose>`."""
     return choose_B[:, None] + torch.arange(1, num_candidates + 1)
+
+
+def letter_places(choose_B: Tensor, places_BN: Tensor) -> Tensor:
+    """Where each candidate's letter stands [B, N]: behind `<choose>`, or behind the last token of the one before."""
+    return torch.cat([choose_B[:, None], places_BN[:, :-1]], dim=1) + 1
 
 
 def _at(states_BLW: Tensor, positions_BP: Tensor) -> Tensor:

@@ -3,11 +3,14 @@
 The student is the same kind of model, narrower and shallower. Its embeddings start as the teacher's, projected on
 their principal directions, which keeps dot products between items and states. Where the teacher chose the item that
 was taken, the student learns the teacher's distribution over the list and that item; where it chose another, the item
-alone (teachers are wrong often enough to hurt); where nobody knows, the teacher's distribution alone.
-Axis letters: B lists, N candidates, R lessons.
+alone (teachers are wrong often enough to hurt); where nobody knows, the teacher's distribution alone. A list says
+little; so the student learns beside it how well other items suit the text, by the state that the teacher had before the
+candidates, as the teacher once learned it from the sequential model.
+Axis letters: B lists, N candidates, R lessons, E texts, K items drawn, W width, L positions.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +26,11 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config, StudentConfig
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.prompts import Prompts
-from raconteur.train.lessons import LESSONS
+from raconteur.train.lessons import LESSONS, STATES
 from raconteur.train.loop import fit
 from raconteur.train.losses import softened_divergence
+
+TAUGHT_ITEMS = 256  # a batch
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Lessons:
     """Encoded lessons: token ids of texts and candidates, and what the teacher said."""
 
     texts: list[list[int]]
+    number_R: Tensor  # of the text among the teacher's states
     items: dict[str, list[int]]
     candidates: list[list[str]]
     truth_R: Tensor  # -1: not among the candidates
@@ -46,11 +52,18 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
     torch.manual_seed(config.seed)
     model = _student(teacher.model, config)
     settings = config.student
+    taste = _Taste(lessons, teacher.model, read.items) if teacher.model.suits_items else None
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows_B = rng.integers(len(read.texts), size=settings.batch_size)
-        truth_B, taught_BN = read.truth_R[rows_B], read.taught_RN[rows_B]
-        return taught_loss(model(*_layout(read, teacher.prompts, rows_B)), truth_B, taught_BN, settings)
+        ids_BL, choose_B, places_BN = _layout(read, teacher.prompts, rows_B)
+        states_BLW = model.states(ids_BL)
+        scores_BN = model.choose(ids_BL, states_BLW, choose_B, places_BN)
+        loss, figures = taught_loss(scores_BN, read.truth_R[rows_B], read.taught_RN[rows_B], settings)
+        if taste is None:
+            return loss, figures
+        missed = taste(model, states_BLW, choose_B, read.number_R[rows_B], rng)
+        return loss + (1 - settings.hard_weight) * missed, figures | {"taste": missed.item()}
 
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "student", "seed")
     curves = fit(
@@ -66,7 +79,30 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
     with new_folder(out, kind="student", config=config.model_dump(mode="json")) as folder:
         ChoiceReasoner(model, teacher.prompts).save(folder)
         (folder / "curves.json").write_text(json.dumps(curves))
-    return {name: curves[name][-1] for name in ("soft", "hard", "agreement")}
+    return {name: curves[name][-1] for name in ("soft", "hard", "taste", "agreement") if name in curves}
+
+
+class _Taste:
+    """How well the teacher finds that items suit a text which stand on no list of it."""
+
+    def __init__(self, lessons: Path, teacher: ChoiceModel, items: Mapping[str, Sequence[int]]) -> None:
+        """
+        Args:
+            items: token ids of each, one or, where the teacher does not know it, none.
+        """
+        self._states_EW = torch.from_numpy(np.load(lessons / STATES))
+        self._tokens_V = torch.tensor([token for tokens in items.values() for token in tokens])
+        self._items_VW = teacher.body.embed_tokens.weight.detach()[self._tokens_V]
+        self._prior_V = teacher.prior.weight.detach()[self._tokens_V, 0]
+
+    def __call__(
+        self, student: ChoiceModel, states_BLW: Tensor, choose_B: Tensor, number_B: Tensor, rng: np.random.Generator
+    ) -> Tensor:
+        """Mean divergence from it, in nats, over items that are drawn evenly for the batch."""
+        drawn_K = torch.from_numpy(rng.permutation(len(self._tokens_V))[:TAUGHT_ITEMS])
+        taught_BK = self._states_EW[number_B] @ self._items_VW[drawn_K].T + self._prior_V[drawn_K]
+        learned_BK = student.suits(states_BLW, choose_B, self._tokens_V[drawn_K])
+        return softened_divergence(learned_BK, taught_BK, 1.0).mean()
 
 
 def taught_loss(
@@ -105,6 +141,7 @@ def read_lessons(folder: Path, prompts: Prompts) -> Lessons:
     distinct = sorted({item_id for row in candidates for item_id in row})
     return Lessons(
         texts=prompts.encode_texts(table["text"].to_list()),
+        number_R=torch.tensor(table["number"].to_list()),
         items=dict(zip(distinct, prompts.encode_items(distinct), strict=True)),
         candidates=candidates,
         truth_R=torch.tensor(table[c.TRUTH].to_list()),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.onnx.ops import rotary_embedding
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Attention, Qwen3DecoderLayer, Qwen3Model
 
-from raconteur.reason.choice import ChoiceModel
+from raconteur.reason.choice import ChoiceModel, letter_places
 from raconteur.retrieve.sequential import ItemLM
 
 
@@ -28,15 +28,11 @@ class ServedGraph(nn.Module):
 
     def forward(self, ids_BL: Tensor, choose_B: Tensor, places_BN: Tensor) -> Tensor:
         read_BP = torch.cat([choose_B[:, None], places_BN, places_BN[:, -1:] + 1], dim=1)
-        return self._scores(ids_BL, self.body(ids_BL, read_BP), read_BP)
-
-    def _scores(self, ids_BL: Tensor, read_BPW: Tensor, read_BP: Tensor) -> Tensor:
-        """`ChoiceModel.choose` on rows that hold nothing but the places that it reads."""
-        if self.model.head == "letters":  # it reads which letters stand before the candidates
-            read_BP = torch.cat([read_BP[:, :1], read_BP[:, :-2] + 1, read_BP[:, -1:]], dim=1)
-        first_B = torch.zeros_like(read_BP[:, 0])
-        places_BN = torch.arange(1, read_BP.shape[1] - 1).expand(read_BP.shape[0], -1)
-        return self.model.choose(ids_BL.gather(1, read_BP), read_BPW, first_B, places_BN)
+        read_BPW, model = self.body(ids_BL, read_BP), self.model
+        user_BW, seen_BNW, answer_BW = read_BPW[:, 0], read_BPW[:, 1:-1], read_BPW[:, -1]
+        if model.head == "letters":
+            return model.letter_logits(ids_BL.gather(1, letter_places(choose_B, places_BN)), answer_BW)
+        return model.point(ids_BL.gather(1, places_BN), user_BW, seen_BNW, answer_BW)
 
 
 class StateGraph(nn.Module):

@@ -2,7 +2,8 @@
 
 Every text of stage 2 gets two lists: the true item among negatives drawn by popularity, as the Reasoner was trained,
 and what a retriever proposes, much as a student is served. The second holds the true item only where it was proposed.
-The pipeline has the sequential model propose: the served fusion counts the lessons' own takes and would know the truth.
+Beside them stands the Reasoner's state after each text, which says how well every item of the catalogue suits it. The
+pipeline has the sequential model propose: the served fusion counts the lessons' own takes and would know the truth.
 """
 
 from pathlib import Path
@@ -21,7 +22,7 @@ from raconteur.train.examples import IntArray, NegativeSampler, TrainingLog, tra
 from raconteur.train.tune import TEXTS
 from raconteur.types import FloatArray, Retriever
 
-LESSONS = "lessons.parquet"
+LESSONS, STATES = "lessons.parquet", "states.npy"
 DRAWN, RETRIEVED = "popularity", "retrieved"
 BATCH = 256  # users scored at once
 POOL = 3  # a retrieved list is drawn from this many times its length: the order alone must not be the answer
@@ -31,6 +32,7 @@ SCHEMA = pl.Schema(
         c.POSITION: pl.Int64(),
         "lists": pl.String(),  # DRAWN or RETRIEVED
         "text": pl.String(),
+        "number": pl.Int64(),  # the text's row among the states
         c.CANDIDATES: pl.List(pl.String),
         c.TRUTH: pl.Int64(),  # place of the item that was taken; -1: it is not among them
         "scores": pl.List(pl.Float32),  # the Reasoner's
@@ -39,7 +41,9 @@ SCHEMA = pl.Schema(
 
 
 def write_lessons(config: Config, data: Path, retriever: Path, reasoner: Path, out: Path) -> dict[str, float]:
-    """Writes `lessons.parquet` (`SCHEMA`); returns how many there are and how often the Reasoner is right.
+    """Writes `lessons.parquet` (`SCHEMA`), and `states.npy` [texts, width] of a Reasoner with a pointer to item tokens.
+
+    Returns how many lessons there are and how often the Reasoner is right.
 
     Args:
         reasoner: tuned, with the texts that it was tuned on.
@@ -62,6 +66,8 @@ def write_lessons(config: Config, data: Path, retriever: Path, reasoner: Path, o
     metrics = {"lessons": float(taught.height), "labelled": labelled.height / taught.height, "teacher_right": right}
     with new_folder(out, kind="lessons", metrics=metrics, config=config.model_dump(mode="json")) as folder:
         taught.write_parquet(folder / LESSONS)
+        if teacher.model.suits_items:
+            np.save(folder / STATES, teacher.states(table["text"].to_list()).numpy())
     return metrics
 
 
@@ -110,6 +116,7 @@ def _taught(
             c.POSITION: table[c.POSITION],
             "lists": [name] * table.height,
             "text": texts,
+            "number": range(table.height),
             c.CANDIDATES: candidates,
             c.TRUTH: places,
             "scores": scores_BN.tolist(),

@@ -1,5 +1,7 @@
 """What a student learns from: the lists, the gate on the teacher, and a student that comes near its teacher."""
 
+import shutil
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,14 +10,15 @@ import torch
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.data.takes import takes_before
-from raconteur.reason.choice import ChoiceReasoner
+from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
+from raconteur.reason.prompts import Prompts
 from raconteur.represent.styles import CLEAN, StyleVerbalizer
 from raconteur.train.distil import distil, gated_loss
 from raconteur.train.examples import catalogue, facts_of, training_log
-from raconteur.train.lessons import DRAWN, LESSONS, RETRIEVED, write_lessons
+from raconteur.train.lessons import DRAWN, LESSONS, RETRIEVED, STATES, write_lessons
 from raconteur.train.reasoner import train_reasoner
 from raconteur.train.sequential import train_sequential
-from raconteur.train.tune import tune_reasoner
+from raconteur.train.tune import TEXTS, tune_reasoner
 
 SHAPE = {
     "sequential": {"num_layers": 1, "width": 16, "num_heads": 2, "num_steps": 20},
@@ -45,6 +48,21 @@ def test_lessons_hold_the_teachers_own_scores(taught):
     teacher = ChoiceReasoner.load(folder / "tuned")
     scores = teacher.score(table["text"].to_list(), table["candidates"].to_list())
     assert np.allclose(scores, np.array(table["scores"].to_list()), atol=1e-4)
+
+
+def test_lessons_states_and_item_tokens_give_what_the_teacher_scores_before_it_reads_candidates(taught):
+    """With its last term, which reads the candidates, set to nothing, a teacher's scores are those of its states."""
+    _, _, folder = taught
+    table = pl.read_parquet(folder / "lessons" / LESSONS)
+    teacher = ChoiceReasoner.load(folder / "tuned")
+    torch.nn.init.zeros_(teacher.model.query.weight)
+    tokens_BN = torch.tensor([[teacher.prompts.item_token(item) for item in row] for row in table["candidates"]])
+    states_BW = torch.from_numpy(np.load(folder / "lessons" / STATES))[table["number"].to_list()]
+    with torch.inference_mode():
+        items_BNW, prior_BN = teacher.model.body.embed_tokens(tokens_BN), teacher.model.prior(tokens_BN)[:, :, 0]
+        suits_BN = (items_BNW @ states_BW[:, :, None])[:, :, 0] + prior_BN
+    scores_BN = teacher.score(table["text"].to_list(), table["candidates"].to_list())
+    assert np.allclose(suits_BN.numpy(), scores_BN, atol=1e-4)
 
 
 def test_lessons_drawn_lists_hold_the_truth_and_no_item_touched_before(taught):
@@ -84,6 +102,52 @@ def test_distil_student_agrees_with_its_teacher_more_than_chance(taught):
     taught_first = np.array(table["scores"].to_list()).argmax(axis=1)
     assert (chosen == taught_first).mean() > 0.3  # one of twenty is chance
     assert 0.0 <= figures["agreement"] <= 1.0
+
+
+def test_distil_student_learns_how_items_of_no_list_suit_a_text_from_the_teacher_alone(taught):
+    config, _, folder = taught
+    texts = pl.read_parquet(folder / "lessons" / LESSONS)["text"].unique(maintain_order=True).to_list()
+    teacher = ChoiceReasoner.load(folder / "tuned")
+    tokens_V = torch.tensor([teacher.prompts.item_token(item) for item in catalogue_ids(taught)])
+
+    @torch.inference_mode()
+    def suits(model):
+        items_VW, prior_V = model.model.body.embed_tokens(tokens_V), model.model.prior(tokens_V)[:, 0]
+        return (model.states(texts) @ items_VW.T + prior_V).log_softmax(dim=1)
+
+    def divergence(hard_weight):
+        settings = config.student.model_copy(update={"hard_weight": hard_weight, "num_steps": 100})
+        changed, out = config.model_copy(update={"student": settings}), folder / f"student-{hard_weight}"
+        figures = distil(changed, folder / "lessons", folder / "tuned", out, folder / "checkpoints")
+        assert figures["taste"] > 0
+        missed_BV = torch.nn.functional.kl_div(
+            suits(ChoiceReasoner.load(out)), suits(teacher), log_target=True, reduction="none"
+        )
+        return missed_BV.sum(dim=1).mean().item()
+
+    assert divergence(0.3) < 0.5 * divergence(1.0)
+
+
+def test_distil_teacher_that_reads_titles_has_no_states_and_teaches_by_lists(taught, tmp_path):
+    config, dataset, folder = taught
+    tuned = ChoiceReasoner.load(folder / "tuned").prompts
+    titles = {item_id: item.title for item_id, item in catalogue(dataset).items()}
+    prompts = Prompts(tuned.tokenizer, history_tokens=tuned.history_tokens, inputs="text", titles=titles)
+    model = ChoiceModel(
+        tuned.tokenizer.get_vocab_size(), num_layers=1, width=16, num_heads=2, dropout=0.0, inputs="text"
+    )
+    (tmp_path / "tuned").mkdir()
+    ChoiceReasoner(model, prompts).save(tmp_path / "tuned")
+    shutil.copy(folder / "tuned" / TEXTS, tmp_path / "tuned" / TEXTS)
+    write_lessons(config, config.workdir / "data", folder / "retriever", tmp_path / "tuned", tmp_path / "lessons")
+    assert not (tmp_path / "lessons" / STATES).exists()
+    config = config.model_copy(update={"student": config.student.model_copy(update={"num_steps": 2})})
+    figures = distil(config, tmp_path / "lessons", tmp_path / "tuned", tmp_path / "student", tmp_path / "checkpoints")
+    assert set(figures) == {"soft", "hard", "agreement"}
+
+
+def catalogue_ids(taught):
+    return taught[1].items["item_id"].to_list()
 
 
 def test_gated_loss_copies_the_teacher_only_where_it_is_right_or_nobody_knows():

@@ -54,7 +54,7 @@ class Students:
             data, retriever, teacher = (need.folder for need in needs)
             return write_lessons(self._config, data, retriever, teacher, out)
 
-        settings = {"num_retrieved": self._config.retrieve.num_ranked}
+        settings = {"num_retrieved": self._config.retrieve.num_ranked, "holds": ["scores", "states"]}
         return self.models.stage(f"lessons-{self.verbalizer}", settings, needs, run)
 
     @property
