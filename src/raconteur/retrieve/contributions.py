@@ -69,7 +69,7 @@ def _added(retriever: Retriever, taken: IntArray, columns_N: IntArray) -> tuple[
     added_HN = np.zeros((len(rows_H), len(columns_N)))
     if _is_item_item(retriever):
         items_K, added_KN = _terms(retriever, taken, columns_N)
-        np.add.at(added_HN, np.searchsorted(rows_H, items_K), added_KN)
+        added_HN += _summed(rows_H, items_K, added_KN)
     return rows_H, added_HN
 
 
@@ -93,7 +93,7 @@ def _by_fusion(
         for_it_KN = np.maximum(added_KN, 0.0)
         said_N = weight * np.maximum(evidence_PN[place], 0.0)
         shared_KN = for_it_KN * (said_N / np.maximum(for_it_KN.sum(axis=0), 1e-12))
-        np.add.at(total_HN, np.searchsorted(rows_H, items_K), shared_KN)
+        total_HN += _summed(rows_H, items_K, shared_KN)
     return rows_H, total_HN
 
 
@@ -106,6 +106,11 @@ def _terms(model: ItemItem, taken: IntArray, columns_N: IntArray) -> tuple[IntAr
     else:
         links_KN = model.weights[newest_first_K[:, None], columns_N]
     return newest_first_K, fading_K[:, None] * links_KN
+
+
+def _summed(rows_H: IntArray, items_K: IntArray, added_KN: FloatArray) -> FloatArray:
+    """Sums [H, N] of the rows that belong to each item; a small product is faster than `np.add.at`."""
+    return (rows_H[:, None] == items_K).astype(added_KN.dtype) @ added_KN
 
 
 def _dense_rows(matrix_VV: csr_array, rows_K: IntArray) -> FloatArray:

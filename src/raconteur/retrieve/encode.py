@@ -3,7 +3,8 @@
 Axis letters: B histories, V items of the catalogue.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +32,16 @@ def index_items(item_ids: Sequence[str]) -> dict[str, int]:
 
 def encode(histories: Sequence[Sequence[str]], index: Mapping[str, int]) -> list[IntArray]:
     """Columns of the known items of each history, oldest first; unknown items leave no gap."""
-    return [
-        np.array([index[item_id] for item_id in history if item_id in index], dtype=np.int64) for history in histories
-    ]
+    return [np.array(list(_known(history, index)), dtype=np.int64) for history in histories]
+
+
+def encode_newest(histories: Sequence[Sequence[str]], index: Mapping[str, int], num: int) -> list[IntArray]:
+    """Columns of the newest `num` known items of each history, newest first; looks at no more than it needs."""
+    return [np.array(list(islice(_known(reversed(history), index), num)), dtype=np.int64) for history in histories]
+
+
+def _known(item_ids: Iterable[str], index: Mapping[str, int]) -> Iterator[int]:
+    return (column for column in map(index.get, item_ids) if column is not None)
 
 
 def distinct_newest_first(row: IntArray) -> IntArray:

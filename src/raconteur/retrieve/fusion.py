@@ -162,7 +162,7 @@ def standardised(scores_PBV: FloatArray, names: Sequence[str]) -> FloatArray:
     """
     counted_P = np.array([name in COUNTED for name in names])
     real_PB1 = np.isfinite(scores_PBV).all(axis=2, keepdims=True)
-    scores_PBV = np.where(real_PB1, scores_PBV, np.float32(0.0)).astype(np.float32)
+    scores_PBV = np.where(real_PB1, scores_PBV, np.float32(0.0)).astype(np.float32, copy=False)
     counts_PBV = np.maximum(scores_PBV[counted_P], 0.0)
     scores_PBV[counted_P] = np.log(counts_PBV + FLOOR * counts_PBV.mean(axis=2, keepdims=True) + np.float32(1e-12))
     mean_PB1 = scores_PBV.mean(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
@@ -170,7 +170,8 @@ def standardised(scores_PBV: FloatArray, names: Sequence[str]) -> FloatArray:
     scores_PBV -= scores_PBV.mean(axis=2, keepdims=True)  # what rounding the mean of large scores left
     deviation_PB1 = np.sqrt(np.einsum("pbv,pbv->pb", scores_PBV, scores_PBV) / scores_PBV.shape[2])[:, :, None]
     least_PB1 = np.maximum(EQUAL * np.abs(mean_PB1), np.float32(1e-6))
-    return np.where(deviation_PB1 > least_PB1, scores_PBV / np.maximum(deviation_PB1, 1e-6), np.float32(0.0))
+    scores_PBV *= np.where(deviation_PB1 > least_PB1, 1.0 / np.maximum(deviation_PB1, 1e-6), 0.0).astype(np.float32)
+    return scores_PBV
 
 
 def reciprocal_ranks(scores_PBV: FloatArray) -> FloatArray:

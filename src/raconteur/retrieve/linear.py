@@ -18,7 +18,7 @@ from scipy.sparse import csr_array
 
 from raconteur.errors import ConfigError
 from raconteur.retrieve import files
-from raconteur.retrieve.encode import IntArray, encode, faded_sum, index_items, recency_query
+from raconteur.retrieve.encode import IntArray, encode, encode_newest, faded_sum, index_items, recency_query
 from raconteur.types import FloatArray
 
 DECAY = 0.8
@@ -67,7 +67,7 @@ class Linear:
 
     def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         """Scores [B, V], float32; an empty history scores 0 everywhere."""
-        rows = [row[::-1][:NEWEST] for row in encode(histories, self._index)]
+        rows = encode_newest(histories, self._index, NEWEST)
         return faded_sum(rows, self.weights, decay=DECAY)
 
     def save(self, folder: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from raconteur.retrieve import files
-from raconteur.retrieve.encode import IntArray, encode, index_items
+from raconteur.retrieve.encode import IntArray, encode, encode_newest, index_items
 from raconteur.types import FloatArray
 
 MAX_GAP = 3
@@ -57,7 +57,7 @@ class Markov:
 
     def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         """Scores [B, V], float32; an empty history scores 0 everywhere."""
-        rows = [row[-QUERY_ITEMS:][::-1] for row in encode(histories, self._index)]
+        rows = encode_newest(histories, self._index, QUERY_ITEMS)
         follows, scores_BV = self.follows, np.zeros((len(rows), len(self.item_ids)), dtype=np.float32)
         # Item by item: a sparse product costs more to set up than these few rows to add.
         for scores_V, row in zip(scores_BV, rows, strict=True):

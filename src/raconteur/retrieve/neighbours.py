@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raconteur.retrieve import files
-from raconteur.retrieve.encode import IntArray, encode, index_items
+from raconteur.retrieve.encode import IntArray, encode, encode_newest, index_items
 from raconteur.types import FloatArray
 
 WINDOW = 20  # places to each side that are compared, and that receive votes
@@ -58,8 +58,8 @@ class Neighbours:
     def score(self, histories: Sequence[Sequence[str]]) -> FloatArray:
         """Votes [B, V], float32; an empty history scores 0 everywhere."""
         scores_BV = np.zeros((len(histories), len(self.item_ids)), dtype=np.float32)
-        for votes_V, row in zip(scores_BV, encode(histories, self._index), strict=True):
-            votes_V[:] = self._votes(row[::-1][:WINDOW])
+        for votes_V, newest_first in zip(scores_BV, encode_newest(histories, self._index, WINDOW), strict=True):
+            votes_V[:] = self._votes(newest_first)
         return scores_BV
 
     def _votes(self, newest_first: IntArray) -> FloatArray:
