@@ -6,7 +6,7 @@
 A call never outlives the request's latency budget; a part that fails again and again is left alone for a while.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -138,13 +138,14 @@ class Ladder:
         key = (stock.version, stock.parts.prompts[REASONER], text, ids)
         calls = 0  # that this request made
 
-        async def ask() -> Scored:
+        def calling() -> None:
             nonlocal calls
+            calls += 1
+
+        async def ask() -> Scored:
             self._asked += 1
             try:
-                self._breakers[REASONER].check()
-                calls += 1
-                return await self._ask(REASONER, text, ids, asked)
+                return await self._ask(REASONER, text, ids, asked, calling)
             finally:
                 self._asked -= 1
 
@@ -168,18 +169,27 @@ class Ladder:
         for ranker in self._rankers.values():
             await ranker.close()
 
-    async def _ask(self, name: str, text: str, ids: Sequence[str], asked: Asked) -> Scored:
+    async def _ask(
+        self, name: str, text: str, ids: Sequence[str], asked: Asked, calling: Callable[[], None] = lambda: None
+    ) -> Scored:
         """
+        Args:
+            calling: told that the part is really called.
+
         Raises:
             ServingError: no ranking in time.
         """
         left_ms = asked.left_ms()
         if left_ms is not None and left_ms < LEAST_MS:
             raise SpentError(f"{name} is not asked: the latency budget of {asked.budget_ms:g} ms is spent")
-        if left_ms is None or left_ms >= self._serve.timeout_ms:
-            timeout_s = self._serve.timeout_ms / 1000
-            return await self._breakers[name].call(lambda: self._rankers[name].score(text, ids, timeout_s=timeout_s))
-        return await self._breakers[name].call(lambda: self._hurried(name, text, ids, asked))
+
+        async def call() -> Scored:
+            calling()
+            if left_ms is not None and left_ms < self._serve.timeout_ms:
+                return await self._hurried(name, text, ids, asked)
+            return await self._rankers[name].score(text, ids, timeout_s=self._serve.timeout_ms / 1000)
+
+        return await self._breakers[name].call(call)
 
     async def _hurried(self, name: str, text: str, ids: Sequence[str], asked: Asked) -> Scored:
         """Within what is left of the budget.

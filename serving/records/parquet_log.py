@@ -1,8 +1,9 @@
 """A log of rows as Parquet files, written off the request path: a bounded queue and one thread.
 
-Used for predictions and for feedback. Files appear under their final name only when complete. A full queue or disk is
-counted, logged once, and never stops the service. A process that is killed loses the rows of the last `max_seconds`,
-and none where the log keeps a journal.
+Used for predictions and for feedback. The newest file is replaced by a longer one until it is full or old, so that few
+files hold a quiet day and whoever reads finds whole files only. A full queue or disk is counted, logged once, and never
+stops the service. A process that is killed loses the rows of the last `max_seconds`, and none where the log keeps a
+journal.
 """
 
 import logging
@@ -12,7 +13,8 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,9 +22,21 @@ import pyarrow.parquet as pq
 
 from serving.records.journal import Journal, Row, orphans
 
+FILE_S = 600.0  # a file that is not full takes no more rows after this long
+NAMED = "%Y%m%dT%H%M%S.%f"  # when a file was begun
+
 logger = logging.getLogger(__name__)
 
 _END = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """The file that takes further rows, and what it holds."""
+
+    name: str
+    begun_at: float  # seconds of the monotonic clock
+    table: pa.Table
 
 
 class ParquetLog:
@@ -31,6 +45,7 @@ class ParquetLog:
     Args:
         max_rows: rows that make a file full.
         max_seconds: a row waits at most this long before it is on disk.
+        keep: files begun longer ago are removed when a new one is begun; None: none is.
         max_waiting: calls of `append` in the queue; the rows of further ones are dropped and counted.
         journal: what was appended outlives the process; what another one left is written first.
         count: told `("written" | "dropped" | "delayed", rows)` after each outcome; delayed: in the journal still.
@@ -44,6 +59,7 @@ class ParquetLog:
         max_rows: int,
         max_seconds: float,
         count: Callable[[str, int], None],
+        keep: timedelta | None = None,
         max_waiting: int = 5000,
         journal: bool = False,
     ) -> None:
@@ -52,6 +68,8 @@ class ParquetLog:
         self._max_rows = max_rows
         self._max_seconds = max_seconds
         self._count = count
+        self._keep = keep
+        self._open: _Open | None = None
         self._queue: queue.Queue[Sequence[Row] | None] = queue.Queue(max_waiting)
         self._failing = False
         self._journal = Journal(folder) if journal else None
@@ -137,22 +155,39 @@ class ParquetLog:
         return rows, False
 
     def _write(self, rows: list[Row]) -> bool:
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:6]}.parquet"
-        temporary = self._folder / f".{name}.tmp"
+        file = self._open or self._begin()
+        temporary = self._folder / f".{file.name}.tmp"
         try:
+            table = pa.concat_tables([file.table, pa.Table.from_pylist(rows, schema=self._schema)])
             self._folder.mkdir(parents=True, exist_ok=True)
-            pq.write_table(pa.Table.from_pylist(rows, schema=self._schema), temporary)
-            temporary.replace(self._folder / name)
+            pq.write_table(table, temporary)
+            temporary.replace(self._folder / file.name)
         except (OSError, pa.ArrowException) as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             self._fail(len(rows), str(error), outcome="delayed" if self._journal else "dropped")
             return False
+        ends = table.num_rows >= self._max_rows or time.monotonic() - file.begun_at >= FILE_S
+        self._open = None if ends else replace(file, table=table)
         self._count("written", len(rows))
         if self._failing:
             self._failing = False
             logger.warning("%s is written again", self._folder)
         return True
+
+    def _begin(self) -> "_Open":
+        now = datetime.now(UTC)
+        if self._keep is not None:
+            self._remove_before(now - self._keep)
+        name = f"{now:{NAMED}}-{uuid.uuid4().hex[:6]}.parquet"
+        return _Open(name, time.monotonic(), self._schema.empty_table())
+
+    def _remove_before(self, oldest: datetime) -> None:
+        """Files of a name that this log did not give stay."""
+        for path in self._folder.glob("[!.]*.parquet"):
+            with suppress(ValueError, OSError):
+                if datetime.strptime(path.name.rsplit("-", 1)[0], NAMED).replace(tzinfo=UTC) < oldest:
+                    path.unlink()
 
     def _fail(self, num_rows: int, why: str, *, outcome: str = "dropped") -> None:
         self._count(outcome, num_rows)

@@ -1,7 +1,7 @@
 """Rows of the two logs that monitoring reads: predictions, and feedback as it arrived (docs/architecture.md)."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,17 @@ EVENTS = pa.schema(
 
 
 def open_log(folder: Path, schema: pa.Schema, serve: ServeConfig, *, count: Callable[[str, int], None]) -> ParquetLog:
-    """Events that were accepted are never lost; of predictions at most the last `serve.log_seconds`."""
+    """Events that were accepted are never lost and never removed; of predictions the last `serve.log_seconds` may be."""
+    accepted = schema is EVENTS
+    days = None if accepted else serve.log_days
     return ParquetLog(
         folder,
         schema,
         max_rows=serve.log_rows,
         max_seconds=serve.log_seconds,
         count=count,
-        journal=schema is EVENTS,
+        keep=None if days is None else timedelta(days=days),
+        journal=accepted,
     )
 
 

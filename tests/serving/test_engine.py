@@ -13,8 +13,10 @@ from raconteur.errors import ServingError
 from raconteur.guard.grounding import ground
 from raconteur.types import Candidate
 from serving.door.inspector import Inspector
+from serving.path.breaker import SpentError
 from serving.path.engine import filled
-from serving.path.ladder import Ranked
+from serving.path.ladder import Asked, Ranked
+from serving.path.trace import Stopwatch
 from serving.schema import EventIn, RecommendRequest
 
 
@@ -164,6 +166,17 @@ def test_recommend_budget_is_not_spent_on_a_reasoner_that_is_left_alone_or_known
     served = [ask((service, store), "other", k=k) for k in range(1, 6)]
     assert all(one.degraded for one in served)  # each says that the Reasoner is down, none that the budget is spent
     assert (reasoner.asked, left()) == (2, pytest.approx(4, abs=0.2))
+    asyncio.run(service.close())
+
+
+def test_reason_request_whose_own_time_is_up_pays_for_no_call(tmp_path):
+    write_version(tmp_path / "models", "v1").promote("v1", cause="test")
+    service, _, _, reasoner = open_local(tmp_path, reasoner_per_minute=6)
+    ladder, stock = service.engine._ladder, service.engine._stock.current
+    late = Asked("r1", "drama", [Candidate("i1", 1.0, "fused")], 1, 1, Stopwatch(), budget_ms=0.0)
+    with pytest.raises(SpentError):
+        asyncio.run(ladder.reason(late, stock))
+    assert (reasoner.asked, ladder._budget.left) == (0, pytest.approx(6))
     asyncio.run(service.close())
 
 

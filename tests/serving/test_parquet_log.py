@@ -2,12 +2,14 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from waiting import wait_for
 
+from serving.records import parquet_log
 from serving.records.parquet_log import ParquetLog
 
 SCHEMA = pa.schema({"n": pa.int64()})
@@ -45,6 +47,50 @@ def test_append_several_rows_stay_together(tmp_path):
     log.append(rows(*range(9)))
     log.close()
     assert written(tmp_path / "log") == [list(range(9))]
+
+
+def test_write_quiet_log_stays_one_file_whose_rows_can_be_read_at_any_time(tmp_path):
+    log, folder = open_log(tmp_path / "log", Counts(), max_rows=1000, max_seconds=0.01), tmp_path / "log"
+    for number in range(5):
+        log.append(rows(number))
+        wait_for(lambda number=number: written(folder) == [list(range(number + 1))])
+    log.close()
+    assert written(folder) == [[0, 1, 2, 3, 4]]
+
+
+def test_write_file_takes_no_more_rows_when_it_is_old(tmp_path, monkeypatch):
+    monkeypatch.setattr(parquet_log, "FILE_S", 0.0)
+    log, folder = open_log(tmp_path / "log", Counts(), max_rows=1000, max_seconds=0.01), tmp_path / "log"
+    log.append(rows(1))
+    wait_for(lambda: written(folder) == [[1]])
+    log.append(rows(2))
+    log.close()
+    assert written(folder) == [[1], [2]]
+
+
+def test_write_failed_rows_leave_those_of_the_same_file(tmp_path):
+    counts, folder = Counts(), tmp_path / "log"
+    log = open_log(folder, counts, max_rows=1000, max_seconds=0.01)
+    log.append(rows(1))
+    wait_for(lambda: written(folder) == [[1]])
+    log.append([{"n": "no number"}])
+    wait_for(lambda: counts.get("dropped") == 1)
+    log.append(rows(2))
+    log.close()
+    assert written(folder) == [[1, 2]]
+
+
+def test_write_removes_what_is_older_than_is_kept_and_nothing_else(tmp_path):
+    names = ["20200101T000000.000000-abcdef.parquet", "from-elsewhere.parquet", ".journal-1.jsonl"]
+    for name in names:
+        (tmp_path / name).touch()
+    log = open_log(tmp_path, Counts(), keep=timedelta(days=30))
+    log.append(rows(1))
+    log.close()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert names[0] not in left
+    assert left > set(names[1:])
+    assert len(left) == 3
 
 
 def test_append_queue_is_full_drops_counts_and_does_not_wait(tmp_path):
@@ -96,7 +142,7 @@ def test_killed_process_loses_no_more_than_the_stated_time(tmp_path):
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     with subprocess.Popen(command, cwd=Path(__file__).parent) as process:
-        wait_for(lambda: len(written(tmp_path)) >= 2)
+        wait_for(lambda: len(written(tmp_path)) >= 1)
         time.sleep(1.2)
         killed_ns = time.time_ns()
         process.send_signal(signal.SIGKILL)

@@ -86,7 +86,7 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Decide every logged request again; exits with status 1 if a decision is another one.
+    """Decide every logged request again; exits with status 1 if a decision is another one, 2 if there is none.
 
     Without --router it is the champion's, which serves, or where there is none that of the workdir.
     """
@@ -125,6 +125,9 @@ def replay(
     if different:
         typer.echo(f"decided otherwise: {', '.join(different[:SHOWN])}", err=True)
         raise typer.Exit(1)
+    if not replayed.requests:
+        typer.echo("nothing was decided again: the log holds no decision of this router", err=True)
+        raise typer.Exit(2)
 
 
 def _champions(config: "Config", part: str) -> Path:
