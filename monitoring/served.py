@@ -93,7 +93,8 @@ def _features(predictions: pl.DataFrame, calibrated: Sequence[str]) -> pl.DataFr
 def _read(file: Path, version: str) -> pl.DataFrame:
     try:
         joint = pl.col("version").str.split("+").list.first()  # the champion's, before that of another server's model
-        rows = pl.read_parquet(file).filter(joint == version)
+        with file.open("rb") as opened:  # once: a newer file of this name may come meanwhile
+            rows = pl.read_parquet(opened).filter(joint == version)
         rows = rows.with_columns(pl.lit(None).alias(name) for name in _CALIBRATED if name not in rows.columns)
         return rows.select(pl.col(column).cast(dtype) for column, dtype in _COLUMNS.items())
     except (OSError, pl.exceptions.PolarsError) as error:

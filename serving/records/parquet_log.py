@@ -1,12 +1,13 @@
 """A log of rows as Parquet files, written off the request path: a bounded queue and one thread.
 
 Used for predictions and for feedback. The newest file is replaced by a longer one until it is full or old, so that few
-files hold a quiet day and whoever reads finds whole files only. A full queue or disk is counted, logged once, and never
-stops the service. A process that is killed loses the rows of the last `max_seconds`, and none where the log keeps a
-journal.
+files hold a quiet day; whoever opens a file once reads it whole. A full queue or disk is counted, logged once, and
+never stops the service. A process that is killed loses the rows of the last `max_seconds`, and none where the log keeps
+a journal.
 """
 
 import logging
+import os
 import queue
 import threading
 import time
@@ -155,25 +156,34 @@ class ParquetLog:
         return rows, False
 
     def _write(self, rows: list[Row]) -> bool:
-        file = self._open or self._begin()
+        file = self._taking(len(rows)) or self._begin()
         temporary = self._folder / f".{file.name}.tmp"
         try:
-            table = pa.concat_tables([file.table, pa.Table.from_pylist(rows, schema=self._schema)])
+            added = pa.Table.from_pylist(rows, schema=self._schema)
+            table = pa.concat_tables([file.table, added]).combine_chunks()  # many small pieces are slow to write
             self._folder.mkdir(parents=True, exist_ok=True)
             pq.write_table(table, temporary)
+            if self._journal:  # a loss of power must not take with it what was safe in the file before
+                _sync(temporary)
             temporary.replace(self._folder / file.name)
         except (OSError, pa.ArrowException) as error:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
             self._fail(len(rows), str(error), outcome="delayed" if self._journal else "dropped")
             return False
-        ends = table.num_rows >= self._max_rows or time.monotonic() - file.begun_at >= FILE_S
-        self._open = None if ends else replace(file, table=table)
+        self._open = replace(file, table=table)
         self._count("written", len(rows))
         if self._failing:
             self._failing = False
             logger.warning("%s is written again", self._folder)
         return True
+
+    def _taking(self, num_rows: int) -> "_Open | None":
+        """The newest file, if it is not old and has room."""
+        file = self._open
+        if file is None or time.monotonic() - file.begun_at >= FILE_S:
+            return None
+        return file if file.table.num_rows + num_rows <= self._max_rows else None
 
     def _begin(self) -> "_Open":
         now = datetime.now(UTC)
@@ -183,10 +193,11 @@ class ParquetLog:
         return _Open(name, time.monotonic(), self._schema.empty_table())
 
     def _remove_before(self, oldest: datetime) -> None:
-        """Files of a name that this log did not give stay."""
-        for path in self._folder.glob("[!.]*.parquet"):
+        """Also what a killed process was writing. Files of a name that this log did not give stay."""
+        for path in [*self._folder.glob("[!.]*.parquet"), *self._folder.glob(".*.parquet.tmp")]:
             with suppress(ValueError, OSError):
-                if datetime.strptime(path.name.rsplit("-", 1)[0], NAMED).replace(tzinfo=UTC) < oldest:
+                begun = datetime.strptime(path.name.removeprefix(".").rsplit("-", 1)[0], NAMED)
+                if begun.replace(tzinfo=UTC) < oldest:
                     path.unlink()
 
     def _fail(self, num_rows: int, why: str, *, outcome: str = "dropped") -> None:
@@ -194,3 +205,8 @@ class ParquetLog:
         if not self._failing:
             self._failing = True
             logger.error("%s cannot be written (%s); rows are counted until it can", self._folder, why)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -68,7 +68,7 @@ EVENTS = pa.schema(
 
 
 def open_log(folder: Path, schema: pa.Schema, serve: ServeConfig, *, count: Callable[[str, int], None]) -> ParquetLog:
-    """Events that were accepted are never lost and never removed; of predictions the last `serve.log_seconds` may be."""
+    """Events that were accepted are never lost or removed; of predictions the last `serve.log_seconds` may be lost."""
     accepted = schema is EVENTS
     days = None if accepted else serve.log_days
     return ParquetLog(

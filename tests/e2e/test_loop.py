@@ -17,7 +17,8 @@ import pytest
 from pipelines.train import STEPS
 from raconteur.artifacts import Registry, verify
 
-pytestmark = pytest.mark.slow
+# Two whole trainings and a service, on whatever machine; the first test's time is that of the first training as well.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 SETTINGS = """
 name = "loop"
@@ -156,7 +157,6 @@ def test_train_again_keeps_every_step_but_the_gate(loop, trained):
     assert [row["step"] for row in steps_of(trained) if not row["cached"]] == ["release"]
 
 
-@pytest.mark.timeout(1500)  # a second training and a service, on whatever machine
 def test_loop_from_served_model_to_swapped_model(loop, trained):
     folder, ports = loop
     run, address = trained, f"http://127.0.0.1:{ports['port']}"

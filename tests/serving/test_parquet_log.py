@@ -2,11 +2,11 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from waiting import wait_for
 
 from serving.records import parquet_log
@@ -29,7 +29,7 @@ def open_log(folder, counts, **options):
 
 
 def written(folder):
-    return [pq.read_table(path)["n"].to_pylist() for path in sorted(folder.glob("[!.]*.parquet"))]
+    return [pl.read_parquet(path.read_bytes())["n"].to_list() for path in sorted(folder.glob("[!.]*.parquet"))]
 
 
 def test_append_full_files_then_the_rest_on_close(tmp_path):
@@ -59,13 +59,37 @@ def test_write_quiet_log_stays_one_file_whose_rows_can_be_read_at_any_time(tmp_p
 
 
 def test_write_file_takes_no_more_rows_when_it_is_old(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet_log, "FILE_S", 0.0)
+    monkeypatch.setattr(parquet_log, "FILE_S", 0.2)
     log, folder = open_log(tmp_path / "log", Counts(), max_rows=1000, max_seconds=0.01), tmp_path / "log"
     log.append(rows(1))
     wait_for(lambda: written(folder) == [[1]])
+    time.sleep(0.3)
     log.append(rows(2))
     log.close()
-    assert written(folder) == [[1], [2]]
+    assert written(folder) == [[1], [2]]  # what came after a pause is not in a file that is removed first
+
+
+def test_write_file_that_has_no_room_for_a_batch_is_left_as_it_is(tmp_path):
+    log, folder = open_log(tmp_path / "log", Counts(), max_rows=4, max_seconds=0.01), tmp_path / "log"
+    for first in (0, 3):
+        log.append(rows(*range(first, first + 3)))
+        wait_for(lambda first=first: sum(map(len, written(folder))) == first + 3)
+    log.close()
+    assert written(folder) == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_write_whoever_opens_a_file_once_reads_it_whole(tmp_path):
+    log, folder = open_log(tmp_path / "log", Counts(), max_rows=10_000, max_seconds=0.0), tmp_path / "log"
+    log.append(rows(0))
+    wait_for(lambda: written(folder))
+    lengths, until = [], time.monotonic() + 1.0
+    while time.monotonic() < until:
+        log.append(rows(1))
+        with next(folder.glob("[!.]*.parquet")).open("rb") as file:
+            lengths.append(pl.read_parquet(file).height)
+    log.close()
+    assert lengths == sorted(lengths)
+    assert lengths[-1] > lengths[0]
 
 
 def test_write_failed_rows_leave_those_of_the_same_file(tmp_path):
@@ -81,16 +105,18 @@ def test_write_failed_rows_leave_those_of_the_same_file(tmp_path):
 
 
 def test_write_removes_what_is_older_than_is_kept_and_nothing_else(tmp_path):
-    names = ["20200101T000000.000000-abcdef.parquet", "from-elsewhere.parquet", ".journal-1.jsonl"]
-    for name in names:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    old = {"20200101T000000.000000-abcdef.parquet", ".20200101T000000.000000-abcdee.parquet.tmp"}
+    others = {f"{yesterday:{parquet_log.NAMED}}-abcdef.parquet", "from-elsewhere.parquet", ".journal-1.jsonl"}
+    for name in old | others:
         (tmp_path / name).touch()
     log = open_log(tmp_path, Counts(), keep=timedelta(days=30))
     log.append(rows(1))
     log.close()
     left = {path.name for path in tmp_path.iterdir()}
-    assert names[0] not in left
-    assert left > set(names[1:])
-    assert len(left) == 3
+    assert not left & old
+    assert left > others
+    assert len(left) == len(others) + 1
 
 
 def test_append_queue_is_full_drops_counts_and_does_not_wait(tmp_path):

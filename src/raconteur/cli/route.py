@@ -22,6 +22,7 @@ RouterFolder = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder to write; default: below the workdir.")]
 SHOWN = 5
+NOTHING_REPLAYED = 3  # exit status; 2 is a wrong option
 
 
 @app.command()
@@ -86,7 +87,7 @@ def replay(
         ),
     ] = None,
 ) -> None:
-    """Decide every logged request again; exits with status 1 if a decision is another one, 2 if there is none.
+    """Decide every logged request again; exits with status 1 if a decision is another one, 3 if there is none.
 
     Without --router it is the champion's, which serves, or where there is none that of the workdir.
     """
@@ -106,6 +107,9 @@ def replay(
     for reason, count in replayed.skipped.items():
         if count:
             typer.echo(f"left out, {reason}: {count}")
+    if not replayed.requests:
+        typer.echo("nothing was decided again: the log holds no decision of this router", err=True)
+        raise typer.Exit(NOTHING_REPLAYED)
     if threshold is not None:
         data = taken or resolved.workdir / "incoming"
         known = taken is not None or (data / "events.parquet").exists()
@@ -125,9 +129,6 @@ def replay(
     if different:
         typer.echo(f"decided otherwise: {', '.join(different[:SHOWN])}", err=True)
         raise typer.Exit(1)
-    if not replayed.requests:
-        typer.echo("nothing was decided again: the log holds no decision of this router", err=True)
-        raise typer.Exit(2)
 
 
 def _champions(config: "Config", part: str) -> Path:

@@ -224,7 +224,7 @@ class ServeConfig(Settings):
     cache_seconds: float = 60.0  # an entry is at most this old
     refresh_after: int = Field(4, ge=0)  # events newer than a narrative that have it written again; 0: never
     log_rows: PositiveInt = 2048  # predictions a Parquet file
-    log_days: float | None = Field(None, gt=0.0)  # older predictions are removed; None: none is
+    log_days: float | None = Field(None, gt=0.0, le=36_500.0)  # older predictions are removed; None: none is
     log_seconds: float = 1.0  # a prediction waits at most this long before it is on disk
 
 

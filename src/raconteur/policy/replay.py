@@ -179,7 +179,8 @@ def _paths(folder: Path) -> list[Path]:
 
 def _read(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        with path.open("rb") as opened:  # once: a newer file of this name may come meanwhile
+            return pl.read_parquet(opened)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path} is no prediction log: {error}") from error
 

@@ -109,8 +109,13 @@ def _terms(model: ItemItem, taken: IntArray, columns_N: IntArray) -> tuple[IntAr
 
 
 def _summed(rows_H: IntArray, items_K: IntArray, added_KN: FloatArray) -> FloatArray:
-    """Sums [H, N] of the rows that belong to each item; a small product is faster than `np.add.at`."""
-    return (rows_H[:, None] == items_K).astype(added_KN.dtype) @ added_KN
+    """Sums [H, N] of the rows that belong to each item; several times faster than `np.add.at`."""
+    total_HN = np.zeros((len(rows_H), added_KN.shape[1]), dtype=added_KN.dtype)
+    order_K = np.argsort(items_K, kind="stable")
+    items, starts = np.unique(items_K[order_K], return_index=True)
+    if len(items):
+        total_HN[np.searchsorted(rows_H, items)] = np.add.reduceat(added_KN[order_K], starts, axis=0)
+    return total_HN
 
 
 def _dense_rows(matrix_VV: csr_array, rows_K: IntArray) -> FloatArray:

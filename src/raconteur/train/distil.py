@@ -4,7 +4,7 @@ The student is the same kind of model, narrower and shallower. Its embeddings st
 their principal directions, which keeps dot products between items and states. Where the teacher chose the item that
 was taken, the student learns the teacher's distribution over the list and that item; where it chose another, the item
 alone (teachers are wrong often enough to hurt); where nobody knows, the teacher's distribution alone. A list says
-little; so the student learns beside it how well other items suit the text, by the state that the teacher had before the
+little; so the student learns beside it how well any item suits the text, by the state that the teacher had before the
 candidates, as the teacher once learned it from the sequential model.
 Axis letters: B lists, N candidates, R lessons, E texts, K items drawn, W width, L positions.
 """
@@ -52,7 +52,8 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
     torch.manual_seed(config.seed)
     model = _student(teacher.model, config)
     settings = config.student
-    taste = _Taste(lessons, teacher.model, read.items) if teacher.model.suits_items else None
+    heard = settings.hard_weight < 1 and teacher.model.suits_items
+    taste = _Taste(lessons, teacher.model, read.items) if heard else None
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows_B = rng.integers(len(read.texts), size=settings.batch_size)
@@ -83,7 +84,7 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
 
 
 class _Taste:
-    """How well the teacher finds that items suit a text which stand on no list of it."""
+    """How well items suit a text in the teacher's eyes, whether or not they stand on its list."""
 
     def __init__(self, lessons: Path, teacher: ChoiceModel, items: Mapping[str, Sequence[int]]) -> None:
         """

@@ -1,4 +1,4 @@
-"""Distils the Reasoner into the light ranker: the lessons, loss, gate and steps of the student (`train.distil`).
+"""Distils the Reasoner into the light ranker by the student's lessons, loss on lists, gate and steps (`train.distil`).
 
 Vectors of tokens start as the Reasoner's on their principal directions, and the prior as its own. With `hard_weight` 1
 the Reasoner is not heard at all: that is the twin. Axis letters as in `reason.light`; R lessons, W width of the

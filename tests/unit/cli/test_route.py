@@ -90,7 +90,7 @@ def test_replay_by_default_takes_the_router_of_the_champion(workdir, tmp_path):
     done = raconteur(*asked)
     assert "0 of 0 decisions" in done.output
     assert "decided by another router: 2000" in done.output
-    assert done.exit_code == 2  # a check that checked nothing is not passed
+    assert done.exit_code == 3  # a check that checked nothing is not passed
 
 
 def test_replay_values_a_threshold_by_what_was_taken_next(workdir, tmp_path):

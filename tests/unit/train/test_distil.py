@@ -104,7 +104,7 @@ def test_distil_student_agrees_with_its_teacher_more_than_chance(taught):
     assert 0.0 <= figures["agreement"] <= 1.0
 
 
-def test_distil_student_learns_how_items_of_no_list_suit_a_text_from_the_teacher_alone(taught):
+def test_distil_student_learns_how_any_item_suits_a_text_from_the_teacher_alone(taught):
     config, _, folder = taught
     texts = pl.read_parquet(folder / "lessons" / LESSONS)["text"].unique(maintain_order=True).to_list()
     teacher = ChoiceReasoner.load(folder / "tuned")
@@ -119,7 +119,7 @@ def test_distil_student_learns_how_items_of_no_list_suit_a_text_from_the_teacher
         settings = config.student.model_copy(update={"hard_weight": hard_weight, "num_steps": 100})
         changed, out = config.model_copy(update={"student": settings}), folder / f"student-{hard_weight}"
         figures = distil(changed, folder / "lessons", folder / "tuned", out, folder / "checkpoints")
-        assert figures["taste"] > 0
+        assert ("taste" in figures) == (hard_weight < 1)
         missed_BV = torch.nn.functional.kl_div(
             suits(ChoiceReasoner.load(out)), suits(teacher), log_target=True, reduction="none"
         )
