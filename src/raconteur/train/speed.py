@@ -64,7 +64,7 @@ def build_table(
         calls |= {name: _onnx_call(path, num_threads) for name, path in paths.items()}
         speeds = measure_speeds(calls, source.prompts, checked)
     chosen = fastest(measured, speeds)
-    table = _rows(measured, speeds, chosen, (student / "model.safetensors").stat().st_size / MIB)
+    table = compared(measured, speeds, chosen, (student / "model.safetensors").stat().st_size / MIB)
     with new_folder(out, kind="builds", threads=num_threads, config=config.model_dump(mode="json")) as folder:
         table.write_parquet(folder / TABLE)
         (folder / PAGE).write_text(_page(table, chosen, num_threads, len(checked.texts)))
@@ -142,9 +142,12 @@ def _onnx_call(path: Path, num_threads: int) -> Call:
     )
 
 
-def _rows(
+def compared(
     measured: Sequence[Measured], speeds: Mapping[str, Sequence[Speed]], chosen: Measured, source_mib: float
 ) -> pl.DataFrame:
+    """A row for torch FP32, each build and encoding; `times` is how many times torch's pace, by the clock (`times_1` at
+    batch 1), by processor time (`cpu_times_1`), and with encoding on both sides (`whole_times_1`).
+    """
     near: dict[str, Measured] = {one.name: one for one in measured}
     base = {speed.batch: speed for speed in speeds[ORIGINAL]}
     encoding = {speed.batch: speed.cpu_ms for speed in speeds[ENCODING]}

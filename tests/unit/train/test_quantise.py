@@ -22,7 +22,7 @@ from raconteur.represent.mentions import mention
 from raconteur.represent.template import TemplateVerbalizer
 from raconteur.represent.tokenizer import train_tokenizer
 from raconteur.train.quantise import BUILDS, Lists, Measured, first_allowed, measure_builds, quantise, write_builds
-from raconteur.train.speed import ENCODING, Speed, fastest, measure_speeds
+from raconteur.train.speed import ENCODING, ORIGINAL, Speed, compared, fastest, measure_speeds
 
 ITEMS = [str(number) for number in range(40)]
 CONFIG = Config.model_validate({"evaluate": {"num_bootstrap": 50}})
@@ -175,6 +175,26 @@ def test_measure_speeds_every_model_sees_every_batch_and_encoding_is_told_apart(
     }
     assert set(seen) == {(1, 5), (4, 5)}
     assert all(0 < one.p50_ms <= one.p99_ms and one.texts_s > 0 for rows in speeds.values() for one in rows)
+
+
+def test_compared_worked_by_hand():
+    speeds = {
+        ORIGINAL: [Speed(1, 2.0, 3.0, 100.0, 10.0)],
+        "int4": [Speed(1, 1.0, 1.5, 400.0, 2.5)],
+        "fp32": [Speed(1, 1.0, 1.5, 200.0, 5.0)],
+        ENCODING: [Speed(1, 0.5, 0.5, 2000.0, 0.5)],
+    }
+    rows = [measured("int4", refused="90.0% equal", mib=0.25), measured("fp32", mib=0.75)]
+    table = compared(rows, speeds, rows[1], source_mib=0.7)
+    assert table["build"].to_list() == [ORIGINAL, "int4", "fp32", ENCODING]
+    assert table["mib"].to_list() == [0.7, 0.25, 0.75, None]
+    assert table["times_1"].to_list() == [1.0, 4.0, 2.0, 20.0]
+    assert table["cpu_times_1"].to_list() == [1.0, 4.0, 2.0, 20.0]
+    # encoding costs both .5 ms: (10 + .5) / (2.5 + .5), and so on
+    assert table["whole_times_1"].to_list()[:3] == pytest.approx([1.0, 3.5, 10.5 / 5.5])
+    assert table["refused"].to_list() == [None, "90.0% equal", None, None]
+    assert table["chosen"].to_list() == [False, False, True, False]
+    assert table["agreement"].to_list() == [None, 1.0, 1.0, None]
 
 
 @pytest.fixture
