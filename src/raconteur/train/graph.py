@@ -64,8 +64,11 @@ class _Body(nn.Module):
         all_BL = all_L.expand(num_texts, -1)
         for layer in self.layers[:-1]:
             states_BLW = layer(states_BLW, states_BLW, all_BL, cos_LD, sin_LD)
-        rows_BP = read_BP + length * torch.arange(num_texts)[:, None]
-        read_BPW = states_BLW.flatten(0, 1)[rows_BP]
+        if len(self.layers) == 1:  # nothing has changed them yet: reading the few anew is less to do than picking them
+            read_BPW = body.embed_tokens(ids_BL.gather(1, read_BP))
+        else:
+            rows_BP = read_BP + length * torch.arange(num_texts)[:, None]
+            read_BPW = states_BLW.flatten(0, 1)[rows_BP]
         return body.norm(self.layers[-1](read_BPW, states_BLW, read_BP, cos_LD, sin_LD))
 
 
@@ -90,11 +93,12 @@ class _Layer(nn.Module):
         key_BHLD = attention.k_norm(_heads(key_BLW, attention))
         query_BHPD = rotary_embedding(query_BHPD, cos_LD, sin_LD, places_BP)
         key_BHLD = rotary_embedding(key_BHLD, cos_LD, sin_LD, all_BL)
-        sees_BPL = all_BL[:, None] <= places_BP[:, :, None]
+        sees_B1PL = torch.arange(seen_BLW.shape[1]).reshape(1, 1, 1, -1) <= places_BP[:, None, :, None]
         attended_BHPD = F.scaled_dot_product_attention(
-            query_BHPD, key_BHLD, _heads(value_BLW, attention), attn_mask=sees_BPL[:, None], scale=attention.scaling
+            query_BHPD, key_BHLD, _heads(value_BLW, attention), attn_mask=sees_B1PL, scale=attention.scaling
         )
-        states_BPW = asking_BPW + attention.o_proj(attended_BHPD.transpose(1, 2).flatten(2))
+        joined_BPW = attended_BHPD.transpose(1, 2).reshape(asking_BPW.shape[0], -1, asking_BPW.shape[2])
+        states_BPW = asking_BPW + attention.o_proj(joined_BPW)
         gate_BPW, up_BPW = self.gated(self.layer.post_attention_layernorm(states_BPW)).chunk(2, dim=-1)
         return states_BPW + mlp.down_proj(mlp.act_fn(gate_BPW) * up_BPW)
 
@@ -108,4 +112,5 @@ def _joined(*parts: nn.Linear) -> nn.Linear:
 
 def _heads(states_BPW: Tensor, attention: Qwen3Attention) -> Tensor:
     """Heads first [B, H, P, D]."""
-    return states_BPW.unflatten(2, (-1, attention.head_dim)).transpose(1, 2)
+    num_heads = states_BPW.shape[2] // attention.head_dim
+    return states_BPW.reshape(states_BPW.shape[0], -1, num_heads, attention.head_dim).transpose(1, 2)
