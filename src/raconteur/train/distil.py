@@ -6,7 +6,7 @@ was taken, the student learns the teacher's distribution over the list and that 
 alone (teachers are wrong often enough to hurt); where nobody knows, the teacher's distribution alone. A list says
 little; so the student learns beside it how well any item suits the text, by the state that the teacher had before the
 candidates, as the teacher once learned it from the sequential model.
-Axis letters: B lists, N candidates, R lessons, E texts, K items drawn, W width, L positions.
+Axis letters: B lists, N candidates, R lessons, L positions, W width, V items.
 """
 
 import json
@@ -29,8 +29,7 @@ from raconteur.reason.prompts import Prompts
 from raconteur.train.lessons import LESSONS, STATES
 from raconteur.train.loop import fit
 from raconteur.train.losses import softened_divergence
-
-TAUGHT_ITEMS = 256  # a batch
+from raconteur.train.taste import Taste
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
     model = _student(teacher.model, config)
     settings = config.student
     heard = settings.hard_weight < 1 and teacher.model.suits_items
-    taste = _Taste(lessons, teacher.model, read.items) if heard else None
+    taste = _taste(lessons, teacher.model, read.items) if heard else None
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows_B = rng.integers(len(read.texts), size=settings.batch_size)
@@ -83,27 +82,19 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
     return {name: curves[name][-1] for name in ("soft", "hard", "taste", "agreement") if name in curves}
 
 
-class _Taste:
-    """How well items suit a text in the teacher's eyes, whether or not they stand on its list."""
+def _taste(lessons: Path, teacher: ChoiceModel, items: Mapping[str, Sequence[int]]) -> Taste:
+    """How well items suit a text in the teacher's eyes, whether or not they stand on its list.
 
-    def __init__(self, lessons: Path, teacher: ChoiceModel, items: Mapping[str, Sequence[int]]) -> None:
-        """
-        Args:
-            items: token ids of each, one or, where the teacher does not know it, none.
-        """
-        self._states_EW = torch.from_numpy(np.load(lessons / STATES))
-        self._tokens_V = torch.tensor([token for tokens in items.values() for token in tokens])
-        self._items_VW = teacher.body.embed_tokens.weight.detach()[self._tokens_V]
-        self._prior_V = teacher.prior.weight.detach()[self._tokens_V, 0]
-
-    def __call__(
-        self, student: ChoiceModel, states_BLW: Tensor, choose_B: Tensor, number_B: Tensor, rng: np.random.Generator
-    ) -> Tensor:
-        """Mean divergence from it, in nats, over items that are drawn evenly for the batch."""
-        drawn_K = torch.from_numpy(rng.permutation(len(self._tokens_V))[:TAUGHT_ITEMS])
-        taught_BK = self._states_EW[number_B] @ self._items_VW[drawn_K].T + self._prior_V[drawn_K]
-        learned_BK = student.suits(states_BLW, choose_B, self._tokens_V[drawn_K])
-        return softened_divergence(learned_BK, taught_BK, 1.0).mean()
+    Args:
+        items: token ids of each, one or, where the teacher does not know it, none.
+    """
+    tokens_V = torch.tensor([token for tokens in items.values() for token in tokens])
+    return Taste(
+        torch.from_numpy(np.load(lessons / STATES)),
+        teacher.body.embed_tokens.weight.detach()[tokens_V],
+        teacher.prior.weight.detach()[tokens_V, 0],
+        tokens_V,
+    )
 
 
 def taught_loss(

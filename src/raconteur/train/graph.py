@@ -88,12 +88,12 @@ class _Layer(nn.Module):
     ) -> Tensor:
         attention, norm, mlp = self.layer.self_attn, self.layer.input_layernorm, self.layer.mlp
         key_BLW, value_BLW = self.seen(norm(seen_BLW)).chunk(2, dim=-1)
-        all_BL = torch.arange(seen_BLW.shape[1]).expand(seen_BLW.shape[0], -1)
+        all_L = torch.arange(seen_BLW.shape[1])
         query_BHPD = attention.q_norm(_heads(attention.q_proj(norm(asking_BPW)), attention))
         key_BHLD = attention.k_norm(_heads(key_BLW, attention))
         query_BHPD = rotary_embedding(query_BHPD, cos_LD, sin_LD, places_BP)
-        key_BHLD = rotary_embedding(key_BHLD, cos_LD, sin_LD, all_BL)
-        sees_B1PL = torch.arange(seen_BLW.shape[1]).reshape(1, 1, 1, -1) <= places_BP[:, None, :, None]
+        key_BHLD = rotary_embedding(key_BHLD, cos_LD, sin_LD, all_L.expand(seen_BLW.shape[0], -1))
+        sees_B1PL = all_L <= places_BP[:, None, :, None]
         attended_BHPD = F.scaled_dot_product_attention(
             query_BHPD, key_BHLD, _heads(value_BLW, attention), attn_mask=sees_B1PL, scale=attention.scaling
         )

@@ -29,6 +29,7 @@ from raconteur.represent.template import TemplateVerbalizer, event_text
 from raconteur.represent.tokenizer import train_tokenizer
 from raconteur.retrieve.sequential import SequentialRetriever, pad
 from raconteur.train.choice import (
+    Also,
     Batch,
     choice_loss,
     draw_batch,
@@ -39,14 +40,13 @@ from raconteur.train.choice import (
 )
 from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
 from raconteur.train.loop import fit
-from raconteur.train.losses import softened_divergence
+from raconteur.train.taste import Taste
 from raconteur.types import FloatArray, History, Item
 
 MAX_EXAMPLES = 24_000
 TEMPLATE_SHARE = 0.25
 TOKENIZER_TEXTS = 2_000
 DOCUMENTS = 16  # catalogue entries read a step
-TAUGHT_ITEMS = 256  # a batch
 
 
 def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, checkpoints: Path) -> dict[str, float]:
@@ -74,17 +74,17 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
     examples = encode_examples(texts, targets, prompts, sampler, item_ids)
     torch.manual_seed(config.seed)
     model = _untrained(prompts, config)
-    teacher = None
+    taste = None
     if settings.inputs != "text":
         collaborative = SequentialRetriever.load(retriever)
         _start(model, collaborative, prompts, sampler.counts_V)
         if settings.head == "pointer":
-            teacher = _Teacher(collaborative, takes_before(log.events, targets), prompts, sampler.counts_V)
+            taste = _taste(collaborative, takes_before(log.events, targets), prompts, sampler.counts_V)
     encoded = prompts.encode_texts(documents)
 
     def loss_of(_step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(examples, prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
-        loss, figures = choice_loss(model, batch, settings.lm_weight, rng, settings.loss, teacher)
+        loss, figures = choice_loss(model, batch, settings.lm_weight, rng, settings.loss, taste)
         return loss + settings.lm_weight * _document_loss(model, encoded, prompts.pad_id, rng), figures
 
     key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "seed")
@@ -104,30 +104,22 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
     return {"loss": curves["choice"][-1], "accuracy": curves["accuracy"][-1]}
 
 
-class _Teacher:
-    """The sequential model, from which the Reasoner learns whom an item suits, however the history is written.
+def _taste(
+    retriever: SequentialRetriever, taken: Sequence[Sequence[str]], prompts: Prompts, counts_V: FloatArray
+) -> Also:
+    """Whom an item suits in the sequential model's eyes, popularity taken out, however the history is written."""
+    taste = Taste(
+        retriever.states(taken),
+        retriever.model.items_VW.detach(),
+        -torch.from_numpy(np.log1p(counts_V)).float(),
+        torch.tensor([prompts.item_token(item_id) for item_id in retriever.item_ids]),
+        share_V=(counts_V + 1.0) / (counts_V + 1.0).sum(),
+    )
 
-    One choice a text says little; the whole distribution over items that the sequential model gives after the same
-    history says much. Its states are computed once.
-    """
+    def also(model: ChoiceModel, states_BLW: Tensor, batch: Batch, rng: np.random.Generator) -> Tensor:
+        return taste(model, states_BLW, batch.choose_B, torch.from_numpy(batch.rows_B), rng)
 
-    def __init__(
-        self, retriever: SequentialRetriever, taken: Sequence[Sequence[str]], prompts: Prompts, counts_V: FloatArray
-    ) -> None:
-        self._states_EW = retriever.states(taken)
-        self._items_VW = retriever.model.items_VW.detach()
-        self._tokens_V = torch.tensor([prompts.item_token(item_id) for item_id in retriever.item_ids])
-        self._log_counts_V = torch.from_numpy(np.log1p(counts_V)).float()
-        self._share_V = (counts_V + 1.0) / (counts_V + 1.0).sum()
-
-    def __call__(self, model: ChoiceModel, states_BLW: Tensor, batch: Batch, rng: np.random.Generator) -> Tensor:
-        """Mean divergence from it, in nats, over items drawn by popularity for the batch; popularity is taken out."""
-        num = min(TAUGHT_ITEMS, len(self._share_V))
-        drawn_K = torch.from_numpy(rng.choice(len(self._share_V), size=num, replace=False, p=self._share_V))
-        taught_BK = self._states_EW[batch.rows_B] @ self._items_VW[drawn_K].T - self._log_counts_V[drawn_K]
-        return softened_divergence(
-            model.suits(states_BLW, batch.choose_B, self._tokens_V[drawn_K]), taught_BK, 1.0
-        ).mean()
+    return also
 
 
 def mixture(
