@@ -6,6 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor
 from torch.optim import _muon
+from transformers import PreTrainedModel
+
+PLAIN_ATTENTION = 400  # tokens a row up to which attention is computed without the fused kernel
 
 
 def autocast() -> AbstractContextManager[None]:
@@ -29,6 +32,14 @@ def torch_threads(number: int) -> Iterator[None]:
 
 def has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def attend(model: PreTrainedModel, length: int) -> None:
+    """Has a model attend as is fast for rows of so many tokens.
+
+    Plain attention trains faster on short rows (100 tokens: 1.7 times), the fused kernel on long ones (900: 3.7 times).
+    """
+    model.set_attn_implementation("eager" if length <= PLAIN_ATTENTION else "sdpa")
 
 
 def muon(matrices: list[torch.nn.Parameter], rate: float) -> torch.optim.Muon:

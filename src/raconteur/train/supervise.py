@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from raconteur.config.schema import VerbalizerConfig
+from raconteur.hardware import attend
 from raconteur.represent.rewrite import RewriteVerbalizer
 from raconteur.represent.styles import Style, written
 from raconteur.represent.tokenizer import encode
@@ -87,6 +88,7 @@ def pairs_of(
 def _write_loss(model: Qwen3ForCausalLM, batch: Sequence[Pair], pad_id: int) -> Tensor:
     """Mean negative log-probability of the written tokens, in nats; the log itself is not learned."""
     ids_BL, _ = pad([pair.source + pair.target for pair in batch], pad_id)
+    attend(model, ids_BL.shape[1])
     states_BLW = model.model(ids_BL[:, :-1], use_cache=False).last_hidden_state
     written_BL = torch.zeros_like(ids_BL, dtype=torch.bool)
     for row, pair in enumerate(batch):
