@@ -162,7 +162,7 @@ def test_draw_samples_texts_carry_out_the_actions_of_their_own_log(writer):
             assert mentioned(samples.texts[number * 4 + sample]) == kept
 
 
-def test_training_learns_to_drop_the_events_that_cost(writer, tmp_path):
+def test_training_learns_to_drop_the_events_that_cost(writer, tmp_path, float32):
     """Each play that is named pays 1 and each impression costs 1; a category after a play pays a quarter more."""
 
     def earned(text: str, history: History) -> float:

@@ -116,7 +116,7 @@ def test_distil_student_learns_how_any_item_suits_a_text_from_the_teacher_alone(
         return (model.states(texts) @ items_VW.T + prior_V).log_softmax(dim=1)
 
     def divergence(hard_weight):
-        settings = config.student.model_copy(update={"hard_weight": hard_weight, "num_steps": 100})
+        settings = config.student.model_copy(update={"hard_weight": hard_weight, "num_steps": 200})
         changed, out = config.model_copy(update={"student": settings}), folder / f"student-{hard_weight}"
         figures = distil(changed, folder / "lessons", folder / "tuned", out, folder / "checkpoints")
         assert ("taste" in figures) == (hard_weight < 1)
