@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from raconteur.config.schema import TextConfig
-from raconteur.hardware import attend, autocast
+from raconteur.hardware import autocast
 from raconteur.represent.citations import numbered_log, resolve
 from raconteur.represent.facts import Facts
 from raconteur.represent.folder import Writer, load_writer, save_writer
@@ -64,7 +64,6 @@ class RewriteVerbalizer:
         if not prompts:
             return []
         inputs = self.tokenizer(list(prompts), return_tensors="pt", padding=True, add_special_tokens=False)
-        attend(self.model, inputs["input_ids"].shape[1])
         with autocast():
             ids = self.model.generate(
                 input_ids=inputs["input_ids"],

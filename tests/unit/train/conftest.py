@@ -1,7 +1,5 @@
 """A prepared data set of a very small world, made once."""
 
-from contextlib import nullcontext
-
 import pytest
 
 from raconteur.config.schema import Config
@@ -21,9 +19,3 @@ def small(tmp_path_factory):
     )
     prepare(config, workdir / "data")
     return config
-
-
-@pytest.fixture
-def float32(monkeypatch):
-    """Training in full precision on every processor, for a test of how much a toy learns in few steps."""
-    monkeypatch.setattr("raconteur.train.loop.autocast", nullcontext)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -162,8 +163,9 @@ def test_draw_samples_texts_carry_out_the_actions_of_their_own_log(writer):
             assert mentioned(samples.texts[number * 4 + sample]) == kept
 
 
-def test_training_learns_to_drop_the_events_that_cost(writer, tmp_path, float32):
+def test_training_learns_to_drop_the_events_that_cost(writer, tmp_path, monkeypatch):
     """Each play that is named pays 1 and each impression costs 1; a category after a play pays a quarter more."""
+    monkeypatch.setattr("raconteur.train.loop.autocast", nullcontext)  # as far in as many steps on every processor
 
     def earned(text: str, history: History) -> float:
         types = {event.item_id: event.event_type for event in history.events}
