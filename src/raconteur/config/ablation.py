@@ -15,7 +15,7 @@ from raconteur.config.schema import Config, Settings
 from raconteur.errors import ConfigError
 
 VerbalizerName = Literal["template", "clean", "zero-shot", "action", "rewrite", "rewrite-2"]
-ReasonerName = Literal["frozen", "raw", "own"]
+ReasonerName = Literal["frozen", "raw", "own", "linked"]
 NegativeKind = Literal["popularity", "retrieved", "uniform"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
@@ -38,7 +38,8 @@ class AblateConfig(Settings):
     data: tuple[Path, ...] = Field(min_length=1)  # config files; relative ones from this file's folder
     seeds: tuple[int, ...] = Field((0,), min_length=1)  # of the models; the data are prepared once
     verbalizers: tuple[VerbalizerName, ...] = ("template", "clean", "zero-shot", "action", "rewrite")
-    reasoners: tuple[ReasonerName, ...] = ("frozen", "raw", "own")  # untuned; tuned on the template's; on that text
+    # Untuned; tuned on the template's text; on that text; and then with the log's counts beside it.
+    reasoners: tuple[ReasonerName, ...] = ("frozen", "raw", "own", "linked")
     negatives: tuple[NegativeKind, ...] = Field(("popularity", "retrieved", "uniform"), min_length=1)
     controls: bool = True  # also measure every cell on the texts of other users
     set: tuple[str, ...] = ()  # overrides of every data set's config

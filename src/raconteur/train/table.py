@@ -25,6 +25,7 @@ from raconteur.evaluate.choice import ALL, DISCOVERY, head_items, score_candidat
 from raconteur.evaluate.inputs import ROUTING
 from raconteur.evaluate.metrics import recall_at_1
 from raconteur.reason.choice import ChoiceReasoner
+from raconteur.reason.linked import LinkedReasoner
 from raconteur.reason.onnx import OnnxReasoner
 from raconteur.reason.prompts import Prompts
 from raconteur.represent.rewrite import RewriteVerbalizer
@@ -187,7 +188,7 @@ def _retriever_arm(retriever: Retriever, test: Choices) -> Arm:
     return Arm(scores_BN, Cost(ms_per_user=_ms_per_user(began, test)))
 
 
-def reasoner_arm(reasoner: ChoiceReasoner | OnnxReasoner, texts: Sequence[str], test: Choices) -> Arm:
+def reasoner_arm(reasoner: ChoiceReasoner | LinkedReasoner | OnnxReasoner, texts: Sequence[str], test: Choices) -> Arm:
     """Scores on these texts, one a row of the test."""
     began = time.process_time()
     scores_BN = reasoner.score(texts, test.candidates)

@@ -23,13 +23,13 @@ from raconteur.evaluate.choice import COLD, DISCOVERY, TAIL
 from raconteur.evaluate.controls import Spread, order_spread, shuffled
 from raconteur.evaluate.full import rank_catalogue
 from raconteur.evaluate.metrics import mrr, ndcg, recall_at_1
-from raconteur.reason.choice import ChoiceReasoner
+from raconteur.reason.load import load_choice
 from raconteur.retrieve.sequential import SequentialRetriever
 from raconteur.train.ablate.machine import machine
 from raconteur.train.ablate.texts import FACTS, TEXT, TEXTS
 from raconteur.train.examples import choices, training_log
 from raconteur.train.table import Choices, classical_arms, listed, oracle_arm, reasoner_arm, slices_of
-from raconteur.types import FloatArray
+from raconteur.types import FloatArray, Reasoner
 
 OUTCOMES_FILE, CELL = "outcomes.parquet", "cell.json"
 OUTCOMES = pl.Schema(
@@ -69,7 +69,7 @@ def evaluate_cell(
     """
     dataset = load_dataset(data)
     test = stacked_choices(config, dataset)
-    judge = ChoiceReasoner.load(reasoner)
+    judge = load_choice(reasoner)
     written = pl.read_parquet(texts / TEXTS)
     arms = {OWN: _aligned(written, test)}
     if controls:
@@ -144,7 +144,7 @@ def _exchanged(written: pl.DataFrame, seed: int) -> pl.DataFrame:
     return written.with_columns(pl.Series(TEXT, texts, dtype=pl.String))
 
 
-def _order_spread(judge: ChoiceReasoner, texts: Sequence[str], test: Choices) -> Spread:
+def _order_spread(judge: Reasoner, texts: Sequence[str], test: Choices) -> Spread:
     """Over orders of the lists of the first kind of negatives."""
     num = int((test.rows[c.NEGATIVES] == test.rows[c.NEGATIVES][0]).sum())  # a kind's rows stand together
     return order_spread(judge, texts[:num], test.candidates[:num], test.truth_B[:num], ORDERS)

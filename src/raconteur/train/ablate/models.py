@@ -3,9 +3,10 @@
     data ─► sequential ─► retrieval, and both refit
     data ─► sequential ─► reasoner ─┬─► start ─► rewrite ─► rewrite-2 (judged by tune-rewrite)
                                     ├─► action
-                                    └─► texts-X of the test users, and tune-X, for every Verbalizer X
+                                    └─► texts-X of the test users, and tune-X ─► linked-X, for every Verbalizer X
 
-`start` is the supervised writer (the table's zero-shot), `tune-X` stage 2 on the texts of X. Training code is loaded
+`start` is the supervised writer (the table's zero-shot), `tune-X` stage 2 on the texts of X, `linked-X` the same
+Reasoner with the log's counts beside it. Training code is loaded
 only when a stage is made, so a plan is printed at once.
 """
 
@@ -192,13 +193,31 @@ class Models:
         settings = {"rule": name, "reasoner": self.tuning.reasoner.model_dump()}
         return self.stage(f"tune-{name}", settings, _present(self.data, judge, trained), run)
 
+    def linked(self, name: str) -> Stage:
+        """The Reasoner tuned on a Verbalizer's texts, with counts beside it."""
+        trained, judge = self.verbalizer(name), self.tune(name)
+
+        def run(out: Path, _checkpoints: Path) -> object:
+            from raconteur.data.dataset import load_dataset
+            from raconteur.train.ablate.texts import load_writer
+            from raconteur.train.linked import link_reasoner
+
+            writer = load_writer(
+                self.config, load_dataset(self.data.folder), self.reasoner.folder, name, _folder(trained)
+            )
+            return link_reasoner(self.seeded(), self.data.folder, judge.folder, writer, out)
+
+        return self.stage(f"linked-{name}", {"rule": name}, _present(self.data, judge, trained), run)
+
     def tuned(self, reasoner: str, verbalizer: str) -> Stage:
-        """The Reasoner of a cell: frozen, tuned on the raw template, or on the Verbalizer's own texts."""
+        """The Reasoner of a cell: frozen, tuned on the raw template, or on that text, without or with counts."""
         match reasoner:
             case "raw":
                 return self.tune("template")
             case "own":
                 return self.tune(verbalizer)
+            case "linked":
+                return self.linked(verbalizer)
         return self.reasoner
 
     def _sequential(self, name: str, *, before: str) -> Stage:

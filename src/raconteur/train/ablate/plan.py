@@ -28,7 +28,7 @@ class Cell:
 
     Attributes:
         verbalizer: empty for the baselines.
-        reasoner: `frozen`, `raw`, `own`, or `BASELINES`.
+        reasoner: `frozen`, `raw`, `own`, `linked`, or `BASELINES`.
         variant: `MAIN`, or the name of other settings.
         config: of the data set, with the variant's overrides.
     """

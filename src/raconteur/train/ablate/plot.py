@@ -7,7 +7,7 @@ from raconteur.evaluate import svg
 
 ROW_PX, LABEL_PX, SCALE_PX, MARGIN_PX = 22, 300, 420, 30
 TICKS = 5
-COLOURS = {"frozen": "#5b8def", "raw": "#d98a2b", "own": "#17a673"}
+COLOURS = {"frozen": "#5b8def", "raw": "#d98a2b", "own": "#17a673", "linked": "#8a5cd1"}
 
 
 @dataclass(frozen=True)

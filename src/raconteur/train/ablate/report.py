@@ -47,12 +47,22 @@ COMPARED = (
     ("own + rewrite", "frozen + template"),
     ("own + rewrite", "raw + template"),
     ("own + rewrite", "own + template-clean"),
+    ("linked + template", "raw + template"),
+    ("linked + template-clean", "own + template-clean"),
+    ("linked + rewrite", "own + rewrite"),
+    ("linked + rewrite", "frozen + template"),
     ("raw + template", BEST),
     ("own + template-clean", BEST),
     ("own + rewrite", BEST),
+    ("linked + template", BEST),
+    ("linked + template-clean", BEST),
+    ("linked + rewrite", BEST),
     ("raw + template", "sequential - log pop"),
     ("own + template-clean", "sequential - log pop"),
     ("own + rewrite", "sequential - log pop"),
+    ("linked + template", "sequential - log pop"),
+    ("linked + template-clean", "sequential - log pop"),
+    ("linked + rewrite", "sequential - log pop"),
     (f"frozen + rewrite, {SHUFFLED}", "frozen + rewrite"),
     (f"frozen + rewrite, {SHUFFLED}", "frozen + template"),
     (f"own + rewrite, {SHUFFLED}", "own + rewrite"),
@@ -61,7 +71,8 @@ COMPARED = (
 )
 EXPLAINED = """\
 Choose one true item among a few candidates; all arms see the same lists. *frozen*: the Reasoner pretrained on a mixture
-of styles; *raw*: trained on the template's text; *own*: trained on that Verbalizer's text. Intervals are 95 %, by a
+of styles; *raw*: trained on the template's text; *own*: trained on that Verbalizer's text; *linked*: that one
+with EASE's and Markov's scores of the items that the text names. Intervals are 95 %, by a
 paired bootstrap over users whose outcomes are averaged over the seeds first; `[low–high]` is the spread of the seeds.
 Slices hold Recall@1. Seconds are wall clock of everything the arm is made from, shared stages included (`>`: a killed
 part is not counted); ms is CPU time a user for writing and reading. Best baseline: the highest of this very test, so

@@ -11,6 +11,7 @@ ALL = 'verbalizers = ["template", "action", "rewrite", "rewrite-2"]\n'
 # Stages and cells that no writer stands behind.
 WITHOUT_WRITER = {
     *("action", "texts-template", "texts-action", "tune-template", "tune-action"),
+    *("linked-template", "linked-action", "template/linked", "action/linked"),
     *("template/frozen", "template/raw", "action/frozen", "action/raw", "action/own"),
 }
 
@@ -74,8 +75,8 @@ def test_plan_changed_setting_changes_the_keys_downstream_alone(ablation, overri
     ("override", "changed"),
     [
         ("evaluate.num_bootstrap=7", ()),
-        ("evaluate.cold_targets=2", ("baselines", "/frozen", "/raw", "/own")),
-        ("reasoner.tune_steps=3", ("tune-", "/raw", "/own", "rewrite-2")),
+        ("evaluate.cold_targets=2", ("baselines", "/frozen", "/raw", "/own", "/linked")),
+        ("reasoner.tune_steps=3", ("tune-", "linked", "/raw", "/own", "rewrite-2")),
         ("verbalizer.grpo.num_steps=2", ("rewrite",)),
         ("verbalizer.best_steps=3", ("rewrite",)),
         ("verbalizer.action.num_steps=3", ("action",)),

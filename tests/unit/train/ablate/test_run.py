@@ -18,7 +18,7 @@ from raconteur.train.ablate.run import fill
 FROZEN = 'verbalizers = ["template", "clean"]\nreasoners = ["frozen"]\n'
 ALL = """
 verbalizers = ["zero-shot", "action", "rewrite-2"]
-reasoners = ["own"]
+reasoners = ["own", "linked"]
 [[ablation.variants]]
 name = "pointwise"
 tune = ["reasoner.loss=pointwise"]
@@ -63,6 +63,7 @@ def test_fill_runs_every_kind_of_arm_and_the_report_shows_them(ablation):
         "own + action",
         "own + rewrite-2",
         "own + template (pointwise)",
+        "linked + action",
     ):
         assert f"| {arm} |" in text
     assert all(f"### tiny: {kind} negatives" in text for kind in ("popularity", "retrieved", "uniform"))
@@ -76,6 +77,9 @@ def test_fill_runs_every_kind_of_arm_and_the_report_shows_them(ablation):
     frame = outcomes([cell])[cell.name]
     assert set(frame["arm"]) == {"own text", SHUFFLED}
     assert frame.select("arm", c.USER_ID, c.NEGATIVES).is_unique().all()
+    (linked,) = select(cells, ["tiny/0/rewrite-2/linked"])
+    behind = {step["stage"] for step in json.loads((linked.stage.folder / "cell.json").read_text())["spent"].values()}
+    assert behind == {*names, "linked-rewrite-2"}
 
 
 def test_fill_of_one_cell_brings_its_stages_alone(ablation, tmp_path):
