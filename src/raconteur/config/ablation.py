@@ -38,7 +38,7 @@ class AblateConfig(Settings):
     data: tuple[Path, ...] = Field(min_length=1)  # config files; relative ones from this file's folder
     seeds: tuple[int, ...] = Field((0,), min_length=1)  # of the models; the data are prepared once
     verbalizers: tuple[VerbalizerName, ...] = ("template", "clean", "zero-shot", "action", "rewrite")
-    # Untuned; tuned on the template's text; on that text; and then with the log's counts beside it.
+    # Untuned; tuned on the template's text; on that text; and then with retrieval beside it.
     reasoners: tuple[ReasonerName, ...] = ("frozen", "raw", "own", "linked")
     negatives: tuple[NegativeKind, ...] = Field(("popularity", "retrieved", "uniform"), min_length=1)
     controls: bool = True  # also measure every cell on the texts of other users

@@ -1,9 +1,9 @@
-"""A Reasoner with the log's counts beside it: what do the items that a text names say of each candidate?
+"""A Reasoner with retrieval beside it: what do the items that a text names say of each candidate?
 
-A score is a weighted sum of the Reasoner's and of three that counting gives: EASE's and the Markov model's, asked with
-the mentions of the text, oldest first, as every Verbalizer writes them, and the logarithm of how often the candidate
-is taken, since the other two favour what everybody takes. Of the user nothing but the text is read. `train.linked`
-learns the weights. Axis letters: B texts, N candidates, F features, L features that are counted.
+A score is a weighted sum of the Reasoner's and of what the links say: the sequential model, EASE and the Markov model,
+asked with the mentions of the text, oldest first, as every Verbalizer writes them, and the logarithm of how often the
+candidate is taken, since the others favour what everybody takes. Of the user nothing but the text is read.
+`train.linked` learns the weights. Axis letters: B texts, N candidates, F features, L links.
 """
 
 import json
@@ -21,40 +21,46 @@ from raconteur.represent.mentions import mentioned
 from raconteur.retrieve.ease import Ease
 from raconteur.retrieve.markov import Markov
 from raconteur.retrieve.popularity import Popularity
+from raconteur.retrieve.sequential import SequentialRetriever
 from raconteur.types import FloatArray
 
 FILE = "linked.json"
-FEATURES = ("reasoner", "ease", "markov", "takes")
-REASONER = "reasoner"  # folder of the Reasoner inside; each count has one of its own name
+REASONER = "reasoner"  # folder of the Reasoner inside; each link has one of its own name
+FEATURES = (REASONER, "sequential", "ease", "markov", "takes")
 
 
 @dataclass(frozen=True)
 class Links:
-    """The counts, all of one catalogue."""
+    """What knows how items go together, all of one catalogue."""
 
+    sequential: SequentialRetriever
     ease: Ease
     markov: Markov  # discounted
     takes: Popularity
 
     @classmethod
-    def fit(cls, sequences: Sequence[Sequence[str]], item_ids: Sequence[str]) -> "Links":
+    def fit(cls, sequential: SequentialRetriever, sequences: Sequence[Sequence[str]]) -> "Links":
         """
         Args:
-            sequences: items taken by each user, oldest first.
+            sequences: items taken by each user, oldest first, that the sequential model was trained on.
         """
+        ids = sequential.item_ids
         return cls(
-            Ease.fit(sequences, item_ids),
-            Markov.fit(sequences, item_ids, discount_popular=True),
-            Popularity.fit(sequences, item_ids),
+            sequential,
+            Ease.fit(sequences, ids),
+            Markov.fit(sequences, ids, discount_popular=True),
+            Popularity.fit(sequences, ids),
         )
 
-    def score(self, texts: Sequence[str], candidates: Sequence[Sequence[str]]) -> FloatArray:
-        """What each count says [B, N, L]; nothing, 0, of an item that it does not know."""
-        taken = [mentioned(text) for text in texts]
-        ease_BN, markov_BN, takes_BN = (
-            score_candidates(part, taken, candidates) for part in (self.ease, self.markov, self.takes)
-        )
-        return np.nan_to_num(np.stack([ease_BN, markov_BN, np.log1p(takes_BN)], axis=2), nan=0.0)
+    def score(self, taken: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]]) -> FloatArray:
+        """What each link says [B, N, L]; nothing, 0, of an item that it does not know.
+
+        Args:
+            taken: item ids, oldest first.
+        """
+        parts = (self.sequential, self.ease, self.markov, self.takes)
+        *said, takes_BN = (score_candidates(part, taken, candidates) for part in parts)
+        return np.nan_to_num(np.stack([*said, np.log1p(takes_BN)], axis=2), nan=0.0)
 
     def save(self, folder: Path) -> None:
         for name, part in vars(self).items():
@@ -67,7 +73,12 @@ class Links:
         Raises:
             ArtifactError: a part is missing or cannot be read.
         """
-        return cls(Ease.load(folder / "ease"), Markov.load(folder / "markov"), Popularity.load(folder / "takes"))
+        return cls(
+            SequentialRetriever.load(folder / "sequential"),
+            Ease.load(folder / "ease"),
+            Markov.load(folder / "markov"),
+            Popularity.load(folder / "takes"),
+        )
 
 
 class LinkedReasoner:
@@ -100,7 +111,7 @@ class LinkedReasoner:
     def load(cls, folder: Path) -> "LinkedReasoner":
         """
         Raises:
-            ArtifactError: the folder holds no Reasoner with counts, or one of its weights is no number.
+            ArtifactError: the folder holds no Reasoner with links, or one of its weights is no number.
         """
         judge, links = ChoiceReasoner.load(folder / REASONER), Links.load(folder)
         try:
@@ -117,4 +128,5 @@ def features(
 ) -> FloatArray:
     """FEATURES of each candidate [B, N, F]; NaN in the first: the Reasoner does not know the item."""
     judged_BN = judge.score(texts, candidates)
-    return np.concatenate([judged_BN[:, :, None], links.score(texts, candidates)], axis=2)
+    linked_BNL = links.score([mentioned(text) for text in texts], candidates)
+    return np.concatenate([judged_BN[:, :, None], linked_BNL], axis=2)

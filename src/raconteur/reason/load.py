@@ -23,7 +23,7 @@ def load_reasoner(folder: Path) -> Reasoner:
 
 
 def load_choice(folder: Path) -> "ChoiceReasoner | LinkedReasoner":
-    """A Reasoner of the demo profile, with counts beside it or without.
+    """A Reasoner of the demo profile, with retrieval beside it or without.
 
     Raises:
         ArtifactError: the folder holds neither.

@@ -18,7 +18,7 @@ from raconteur.artifacts import new_folder, write_json
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.data.takes import takes_before
-from raconteur.evaluate.arms import ORACLE, Cost
+from raconteur.evaluate.arms import NO_COST, ORACLE, Cost
 from raconteur.evaluate.choice import COLD, DISCOVERY, TAIL
 from raconteur.evaluate.controls import Spread, order_spread, shuffled
 from raconteur.evaluate.full import rank_catalogue
@@ -28,7 +28,8 @@ from raconteur.retrieve.sequential import SequentialRetriever
 from raconteur.train.ablate.machine import machine
 from raconteur.train.ablate.texts import FACTS, TEXT, TEXTS
 from raconteur.train.examples import choices, training_log
-from raconteur.train.table import Choices, classical_arms, listed, oracle_arm, reasoner_arm, slices_of
+from raconteur.train.linked import fit_links, links_alone
+from raconteur.train.table import Arm, Choices, classical_arms, listed, oracle_arm, reasoner_arm, slices_of
 from raconteur.types import FloatArray, Reasoner
 
 OUTCOMES_FILE, CELL = "outcomes.parquet", "cell.json"
@@ -46,6 +47,7 @@ OUTCOMES = pl.Schema(
     }
 )
 OWN, SHUFFLED = "own text", "shuffled user"  # arms of a cell: the texts of the users themselves, and of others
+LINKS = "sequential, EASE, Markov"  # weighed as beside a Reasoner, without one
 FULL_RANKING_K = 10
 ORDERS = (1, 2, 3)  # seeds of other orders of the candidates
 
@@ -87,12 +89,16 @@ def evaluate_cell(
 def evaluate_baselines(
     config: Config, data: Path, sequential: Path, world: Path, out: Path, *, about: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Counts, EASE, Markov, the sequential model, and the oracle where there is a world's truth."""
+    """Counts, EASE, Markov, the sequential model, all of them weighed, and the oracle where a world has its truth."""
     dataset = load_dataset(data)
     test = stacked_choices(config, dataset)
     model = SequentialRetriever.load(sequential)
     log = training_log(dataset)
     arms = classical_arms(log, dataset, test, model)
+    if len(model.item_ids) <= config.retrieve.max_matrix_items:
+        links = fit_links(config, dataset, model)
+        scores_BN = links_alone(config, dataset, links, test.taken, test.candidates)
+        arms[LINKS] = Arm(scores_BN, NO_COST)
     masks = slices_of(config, log, test)
     frames = [outcomes(name, arm.scores_BN, test, masks) for name, arm in arms.items()]
     if (world / "truth").exists():

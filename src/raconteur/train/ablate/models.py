@@ -6,7 +6,7 @@
                                     └─► texts-X of the test users, and tune-X ─► linked-X, for every Verbalizer X
 
 `start` is the supervised writer (the table's zero-shot), `tune-X` stage 2 on the texts of X, `linked-X` the same
-Reasoner with the log's counts beside it. Training code is loaded
+Reasoner with retrieval beside it. Training code is loaded
 only when a stage is made, so a plan is printed at once.
 """
 
@@ -194,7 +194,7 @@ class Models:
         return self.stage(f"tune-{name}", settings, _present(self.data, judge, trained), run)
 
     def linked(self, name: str) -> Stage:
-        """The Reasoner tuned on a Verbalizer's texts, with counts beside it."""
+        """The Reasoner tuned on a Verbalizer's texts, with retrieval beside it."""
         trained, judge = self.verbalizer(name), self.tune(name)
 
         def run(out: Path, _checkpoints: Path) -> object:
@@ -205,12 +205,14 @@ class Models:
             writer = load_writer(
                 self.config, load_dataset(self.data.folder), self.reasoner.folder, name, _folder(trained)
             )
-            return link_reasoner(self.seeded(), self.data.folder, judge.folder, writer, out)
+            folders = (self.data.folder, self.sequential.folder, judge.folder)
+            return link_reasoner(self.seeded(), *folders, writer, out)
 
-        return self.stage(f"linked-{name}", {"rule": name}, _present(self.data, judge, trained), run)
+        needs = _present(self.data, self.sequential, judge, trained)
+        return self.stage(f"linked-{name}", {"rule": name}, needs, run)
 
     def tuned(self, reasoner: str, verbalizer: str) -> Stage:
-        """The Reasoner of a cell: frozen, tuned on the raw template, or on that text, without or with counts."""
+        """The Reasoner of a cell: frozen, tuned on the raw template, or on that text, without or with retrieval."""
         match reasoner:
             case "raw":
                 return self.tune("template")

@@ -15,7 +15,7 @@ from raconteur.config.ablation import AblateConfig
 from raconteur.evaluate.bootstrap import Interval
 from raconteur.evaluate.choice import ALL, DISCOVERY, SLICES
 from raconteur.evaluate.habits import DEFINITIONS, Pair, Rate, page
-from raconteur.train.ablate.cells import SHUFFLED
+from raconteur.train.ablate.cells import LINKS, SHUFFLED
 from raconteur.train.ablate.plan import MAIN, Cell
 from raconteur.train.ablate.plot import Dot, dots
 from raconteur.train.ablate.results import (
@@ -63,6 +63,9 @@ COMPARED = (
     ("linked + template", "sequential - log pop"),
     ("linked + template-clean", "sequential - log pop"),
     ("linked + rewrite", "sequential - log pop"),
+    ("linked + template", LINKS),
+    ("linked + template-clean", LINKS),
+    ("linked + rewrite", LINKS),
     (f"frozen + rewrite, {SHUFFLED}", "frozen + rewrite"),
     (f"frozen + rewrite, {SHUFFLED}", "frozen + template"),
     (f"own + rewrite, {SHUFFLED}", "own + rewrite"),
@@ -72,7 +75,7 @@ COMPARED = (
 EXPLAINED = """\
 Choose one true item among a few candidates; all arms see the same lists. *frozen*: the Reasoner pretrained on a mixture
 of styles; *raw*: trained on the template's text; *own*: trained on that Verbalizer's text; *linked*: that one
-with EASE's and Markov's scores of the items that the text names. Intervals are 95 %, by a
+beside the sequential model, EASE and Markov, asked with the items that the text names. Intervals are 95 %, by a
 paired bootstrap over users whose outcomes are averaged over the seeds first; `[low–high]` is the spread of the seeds.
 Slices hold Recall@1. Seconds are wall clock of everything the arm is made from, shared stages included (`>`: a killed
 part is not counted); ms is CPU time a user for writing and reading. Best baseline: the highest of this very test, so

@@ -64,6 +64,7 @@ def test_fill_runs_every_kind_of_arm_and_the_report_shows_them(ablation):
         "own + rewrite-2",
         "own + template (pointwise)",
         "linked + action",
+        "sequential, EASE, Markov",
     ):
         assert f"| {arm} |" in text
     assert all(f"### tiny: {kind} negatives" in text for kind in ("popularity", "retrieved", "uniform"))
