@@ -137,7 +137,7 @@ class VerbalizerConfig(Settings):
     num_heads: PositiveInt = 4
     sft_steps: PositiveInt = 400
     sft_batch_size: PositiveInt = 32  # for whole logs; the short logs of the first steps come in larger batches
-    best_steps: int = Field(150, ge=0)  # supervised steps on the styles that the Reasoner reads best, before GRPO
+    best_steps: int = Field(150, ge=0)  # supervised steps on the style that the Reasoner reads best, before GRPO
     learning_rate: float = 3e-3
     matrix_rate: float = 0.02  # of Muon, for the hidden matrices
     max_new_tokens: PositiveInt = 64

@@ -1,12 +1,13 @@
-"""Which ways of writing the frozen Reasoner reads best: rejection sampling, a whole style at a time.
+"""Which way of writing the frozen Reasoner reads best: rejection sampling, a whole style at a time.
 
 Choosing the best of a few texts of one log would mostly choose by luck of the draw; the mean over many logs does not.
 Styles that come near each other differ by less than the noise of a few hundred logs, so the better ones are tried again
-on more.
+on more. One style is learned, not the best few: a writer of two cannot tell which is wanted, and mixes them.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,28 +18,33 @@ from raconteur.represent.styles import Style, draw_style, written
 from raconteur.train.rewards import Rewards, Rollouts
 
 NUM_STYLES = 32  # distinct styles that are tried
-ROUNDS = ((256, 8), (1024, 2))  # logs on which a style is tried, and how many styles are kept
+ROUNDS = ((256, 8), (1024, 1))  # logs on which a style is tried, and how many styles are kept
+LEAST_LENGTH = 0.9  # mean reward for length below which a style is kept only where none is above
 
 
-def best_styles(
-    rewards: Rewards, rollouts: Rollouts, facts: Facts, text: TextConfig, rng: np.random.Generator
-) -> list[Style]:
-    """The best of the styles drawn from the mixture by mean reward on the same logs, best first."""
+def best_style(rewards: Rewards, rollouts: Rollouts, facts: Facts, text: TextConfig, rng: np.random.Generator) -> Style:
+    """The best by mean reward on the same logs, among the styles drawn from the mixture that have the right length."""
     styles = _distinct(rng)
     rows = [int(row) for row in rng.permutation(rollouts.discoveries())]
     for num_logs, num_kept in ROUNDS:
-        earned = [_mean_reward(style, rows[:num_logs], rewards, rollouts, facts, text) for style in styles]
-        best = np.argsort(earned)[::-1][:num_kept]
-        _say([styles[number] for number in best], [earned[number] for number in best], float(np.mean(earned)))
+        tried = [_tried(style, rows[:num_logs], rewards, rollouts, facts, text) for style in styles]
+        best = sorted(range(len(styles)), key=lambda number: tried[number], reverse=True)[:num_kept]
+        _say([styles[number] for number in best], [tried[number].reward for number in best])
         styles = [styles[number] for number in best]
-    return styles
+    return styles[0]
 
 
-def _say(styles: Sequence[Style], earned: Sequence[float], mean: float) -> None:
+class Tried(NamedTuple):
+    """Compared field by field: the right length first."""
+
+    fits: bool
+    reward: float
+
+
+def _say(styles: Sequence[Style], earned: Sequence[float]) -> None:
     for style, reward in zip(styles, earned, strict=True):
         words = "  ".join(f"{name} {value}" for name, value in asdict(style).items())
-        print(f"best styles: {reward:.3f}  {words}", flush=True)
-    print(f"best styles: mean of all {mean:.3f}", flush=True)
+        print(f"best style: {reward:.3f}  {words}", flush=True)
 
 
 def _distinct(rng: np.random.Generator) -> list[Style]:
@@ -48,9 +54,10 @@ def _distinct(rng: np.random.Generator) -> list[Style]:
     return list(found)
 
 
-def _mean_reward(
+def _tried(
     style: Style, rows: Sequence[int], rewards: Rewards, rollouts: Rollouts, facts: Facts, text: TextConfig
-) -> float:
+) -> Tried:
     shown = [rollouts.histories[row].events[-text.max_events :] for row in rows]
     texts = [resolve(written(events, style, facts), events, facts) for events in shown]
-    return float(rewards.total(rewards.terms(texts, rows, step=0)).mean())
+    terms = rewards.terms(texts, rows, step=0)
+    return Tried(bool(terms["length"].mean() >= LEAST_LENGTH), float(rewards.total(terms).mean()))

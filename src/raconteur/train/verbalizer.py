@@ -1,7 +1,7 @@
 """Trains the rewriting Verbalizer: a supervised start on a broad mixture of styles, then the Reasoner's judgement.
 
 The writer starts with the Reasoner's embeddings, so it knows items and words. Supervised, it learns to write any style
-of `represent.styles` (`start_verbalizer`: what an untuned writer does). Then it learns the styles that the frozen
+of `represent.styles` (`start_verbalizer`: what an untuned writer does). Then it learns the style that the frozen
 Reasoner was measured to read best (`best`: rejection sampling of whole ways of writing), and GRPO goes on from there,
 text by text.
 """
@@ -24,7 +24,7 @@ from raconteur.represent.rewrite import RewriteVerbalizer
 from raconteur.represent.styles import draw_style
 from raconteur.represent.tokenizer import for_transformers
 from raconteur.retrieve.sequential import body_config
-from raconteur.train.best import best_styles
+from raconteur.train.best import best_style
 from raconteur.train.choice import draw_targets, histories_of
 from raconteur.train.examples import catalogue, facts_of, training_log
 from raconteur.train.grpo import first_and_last, train_grpo
@@ -89,13 +89,13 @@ def train_verbalizer(
 def _write_best(
     writer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
 ) -> dict[str, list[float]]:
-    """Teaches the writer the styles that the Reasoner reads best; returns their curve."""
+    """Teaches the writer the style that the Reasoner reads best; returns the curve."""
     settings = config.verbalizer
     if settings.best_steps == 0:
         return {}
     rng = np.random.default_rng([config.seed, 6])
-    styles = best_styles(Rewards(judge, rollouts, config), rollouts, writer.facts, config.text, rng)
-    pairs = pairs_of(writer, rollouts.histories, config.text.max_events, lambda: styles[int(rng.integers(len(styles)))])
+    style = best_style(Rewards(judge, rollouts, config), rollouts, writer.facts, config.text, rng)
+    pairs = pairs_of(writer, rollouts.histories, config.text.max_events, lambda: style)
     key = fingerprint(config, *SECTIONS)
     curves = supervise(
         writer,
@@ -103,7 +103,7 @@ def _write_best(
         settings.model_copy(
             update={"learning_rate": settings.learning_rate / 2, "matrix_rate": settings.matrix_rate / 2}
         ),
-        name="best styles",
+        name="best style",
         num_steps=settings.best_steps,
         seed=config.seed,
         checkpoint=checkpoints / f"best-{key}.pt",

@@ -1,4 +1,4 @@
-"""Which styles are kept, judged by a scripted Reasoner that is helped by one thing only."""
+"""Which style is learned, judged by a scripted Reasoner that is helped by one thing only."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,11 +9,13 @@ import pytest
 from raconteur import columns as c
 from raconteur.config.schema import Config
 from raconteur.reason.prompts import Prompts
-from raconteur.represent.citations import VOCABULARY
+from raconteur.represent.citations import VOCABULARY, resolve
 from raconteur.represent.facts import Facts
 from raconteur.represent.mentions import mention, mentioned
+from raconteur.represent.styles import written
 from raconteur.represent.tokenizer import train_tokenizer
-from raconteur.train.best import ROUNDS, best_styles
+from raconteur.train import best
+from raconteur.train.best import LEAST_LENGTH, Tried, best_style
 from raconteur.train.examples import NegativeSampler, TrainingLog
 from raconteur.train.rewards import Rewards, Rollouts
 from raconteur.types import Event, History
@@ -57,15 +59,34 @@ def facts():
     return Facts(dict.fromkeys(ITEMS, ("drama",)), CONFIG.data)
 
 
-def test_best_styles_leave_out_what_hinders_the_reasoner(rollouts, facts):
-    rewards = Rewards(Helped(), rollouts, CONFIG)
-    styles = best_styles(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(0))
-    assert len(styles) == ROUNDS[-1][1] == 2
-    assert {style.keep for style in styles} == {"takes"}
+@pytest.fixture
+def chosen(rollouts, facts):
+    """The style that is found with a seed, and the mean reward for length of its texts."""
+
+    def choose(seed):
+        rewards = Rewards(Helped(), rollouts, CONFIG)
+        style = best_style(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(seed))
+        texts = [resolve(written(past.events, style, facts), past.events, facts) for past in rollouts.histories]
+        return style, rewards.terms(texts, range(len(texts)), step=0)["length"].mean()
+
+    return choose
 
 
-def test_best_styles_are_distinct_and_drawn_alike_from_the_same_seed(rollouts, facts):
-    rewards = Rewards(Helped(), rollouts, CONFIG)
-    first, again = (best_styles(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(3)) for _ in range(2))
-    assert first == again
-    assert len(set(first)) == len(first)
+@pytest.mark.parametrize("seed", range(4))
+def test_best_style_leaves_out_what_hinders_the_reasoner_and_has_the_right_length(chosen, seed):
+    style, length = chosen(seed)
+    assert style.keep == "takes"
+    assert length >= LEAST_LENGTH
+
+
+def test_best_style_where_none_has_the_right_length_is_the_best_of_all(chosen, monkeypatch):
+    monkeypatch.setattr(best, "LEAST_LENGTH", 1.1)
+    assert chosen(0)[0].keep == "takes"
+
+
+def test_tried_the_right_length_comes_before_the_reward():
+    assert max(Tried(True, 0.1), Tried(False, 0.9), Tried(True, 0.2)) == Tried(True, 0.2)
+
+
+def test_best_style_is_the_same_from_the_same_seed(chosen):
+    assert chosen(3) == chosen(3)
