@@ -15,15 +15,17 @@ from raconteur.config.schema import TextConfig
 from raconteur.represent.citations import resolve
 from raconteur.represent.facts import Facts
 from raconteur.represent.styles import Style, draw_style, written
-from raconteur.train.rewards import Rewards, Rollouts
+from raconteur.train.rewards import PLATEAU, Rewards, Rollouts
 
 NUM_STYLES = 32  # distinct styles that are tried
 ROUNDS = ((256, 8), (1024, 1))  # logs on which a style is tried, and how many styles are kept
-LEAST_LENGTH = 0.9  # mean reward for length below which a style is kept only where none is above
 
 
 def best_style(rewards: Rewards, rollouts: Rollouts, facts: Facts, text: TextConfig, rng: np.random.Generator) -> Style:
-    """The best by mean reward on the same logs, among the styles drawn from the mixture that have the right length."""
+    """The best by mean reward on the same logs, of the styles drawn from the mixture.
+
+    One whose texts have a length outside `rewards.PLATEAU` is chosen only where all have.
+    """
     styles = _distinct(rng)
     rows = [int(row) for row in rng.permutation(rollouts.discoveries())]
     for num_logs, num_kept in ROUNDS:
@@ -60,4 +62,5 @@ def _tried(
     shown = [rollouts.histories[row].events[-text.max_events :] for row in rows]
     texts = [resolve(written(events, style, facts), events, facts) for events in shown]
     terms = rewards.terms(texts, rows, step=0)
-    return Tried(bool(terms["length"].mean() >= LEAST_LENGTH), float(rewards.total(terms).mean()))
+    low, high = PLATEAU
+    return Tried(low <= terms["ratio"].mean() <= high, float(rewards.total(terms).mean()))

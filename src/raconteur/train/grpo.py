@@ -38,6 +38,7 @@ FIGURES = {
     "probability": "texts/probability",
     "gain": "texts/gain",
     "length": "texts/length",
+    "ratio": "texts/ratio",
     "valid": "texts/valid",
     "equal_groups": "texts/equal_groups",
     "distinct": "texts/distinct",

@@ -106,11 +106,13 @@ class Rewards:
         orders = _orders(drawn, np.random.default_rng([seed, 4, step]))
         chosen_SD, logprob_SD = self._judged(texts, drawn, orders)
         logs = self._measured(lists, step)
+        num_text, num_log = self._num_tokens(texts), np.array([logs[row].num_tokens for row in rows])
         return {
             "accuracy": chosen_SD.mean(axis=1),
             "probability": np.exp(logprob_SD).mean(axis=1),
             "gain": logprob_SD.mean(axis=1) - np.array([logs[row].logprob for row in rows]),
-            "length": length_plateau(self._num_tokens(texts), np.array([logs[row].num_tokens for row in rows])),
+            "length": length_plateau(num_text, num_log),
+            "ratio": num_text / np.maximum(num_log, 1),
             "valid": self._valid(completions, rows) if completions is not None else np.ones(len(texts)),
         }
 

@@ -15,7 +15,7 @@ from raconteur.represent.mentions import mention, mentioned
 from raconteur.represent.styles import written
 from raconteur.represent.tokenizer import train_tokenizer
 from raconteur.train import best
-from raconteur.train.best import LEAST_LENGTH, Tried, best_style
+from raconteur.train.best import Tried, best_style
 from raconteur.train.examples import NegativeSampler, TrainingLog
 from raconteur.train.rewards import Rewards, Rollouts
 from raconteur.types import Event, History
@@ -61,26 +61,26 @@ def facts():
 
 @pytest.fixture
 def chosen(rollouts, facts):
-    """The style that is found with a seed, and the mean reward for length of its texts."""
+    """The style that is found with a seed, and the mean length of its texts over the template's."""
 
     def choose(seed):
         rewards = Rewards(Helped(), rollouts, CONFIG)
         style = best_style(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(seed))
         texts = [resolve(written(past.events, style, facts), past.events, facts) for past in rollouts.histories]
-        return style, rewards.terms(texts, range(len(texts)), step=0)["length"].mean()
+        return style, rewards.terms(texts, range(len(texts)), step=0)["ratio"].mean()
 
     return choose
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_best_style_leaves_out_what_hinders_the_reasoner_and_has_the_right_length(chosen, seed):
-    style, length = chosen(seed)
+    style, ratio = chosen(seed)
     assert style.keep == "takes"
-    assert length >= LEAST_LENGTH
+    assert 0.3 <= ratio <= 0.7
 
 
 def test_best_style_where_none_has_the_right_length_is_the_best_of_all(chosen, monkeypatch):
-    monkeypatch.setattr(best, "LEAST_LENGTH", 1.1)
+    monkeypatch.setattr(best, "PLATEAU", (1.1, 1.2))
     assert chosen(0)[0].keep == "takes"
 
 

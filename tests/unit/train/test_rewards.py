@@ -172,6 +172,7 @@ def test_length_is_measured_against_the_template_of_the_same_row(prompts, rollou
     terms = rewards.terms(["<item:a> <item:b>", log, ""], [0, 0, 0], step=0)
     expected = length_plateau(np.array([2.0, num_log, 0.0]), np.full(3, float(num_log)))
     np.testing.assert_allclose(terms["length"], expected)
+    np.testing.assert_allclose(terms["ratio"], [2.0 / num_log, 1.0, 0.0])
     assert terms["length"][1:].tolist() == [0.0, 0.0]
 
 
