@@ -22,7 +22,7 @@ from raconteur.reason.choice import ChoiceReasoner
 from raconteur.reason.linked import FEATURES, LinkedReasoner, Links, features
 from raconteur.retrieve.rerank import learn
 from raconteur.retrieve.sequential import SequentialRetriever
-from raconteur.train.examples import choices, training_log
+from raconteur.train.examples import TrainingLog, choices, training_log
 from raconteur.types import FloatArray, Verbalizer
 
 
@@ -38,7 +38,7 @@ def link_reasoner(
         TrainingError: the catalogue is too large for a matrix of items by items (retrieve.max_matrix_items).
     """
     dataset, judge = load_dataset(data), ChoiceReasoner.load(reasoner)
-    links = fit_links(config, dataset, SequentialRetriever.load(sequential))
+    links = fit_links(config, training_log(dataset), SequentialRetriever.load(sequential))
     rows = _validation(config, dataset)
     texts = writer.write(history_before(dataset.events, rows, config.text.max_events))
     weights_F = _weigh(features(judge, links, texts, rows[c.CANDIDATES].to_list()), rows)
@@ -47,7 +47,7 @@ def link_reasoner(
     return {f"weight_{name}": float(weight) for name, weight in zip(FEATURES, weights_F, strict=True)}
 
 
-def fit_links(config: Config, dataset: Dataset, sequential: SequentialRetriever) -> Links:
+def fit_links(config: Config, log: TrainingLog, sequential: SequentialRetriever) -> Links:
     """
     Raises:
         TrainingError: as `link_reasoner`.
@@ -57,7 +57,7 @@ def fit_links(config: Config, dataset: Dataset, sequential: SequentialRetriever)
             f"{len(sequential.item_ids)} items, and EASE's matrix is of items by items: raise "
             f"retrieve.max_matrix_items above {config.retrieve.max_matrix_items}, or do without links"
         )
-    return Links.fit(sequential, training_log(dataset).sequences)
+    return Links.fit(sequential, log.sequences)
 
 
 def links_alone(

@@ -96,7 +96,7 @@ def evaluate_baselines(
     log = training_log(dataset)
     arms = classical_arms(log, dataset, test, model)
     if len(model.item_ids) <= config.retrieve.max_matrix_items:
-        links = fit_links(config, dataset, model)
+        links = fit_links(config, log, model)
         scores_BN = links_alone(config, dataset, links, test.taken, test.candidates)
         arms[LINKS] = Arm(scores_BN, NO_COST)
     masks = slices_of(config, log, test)

@@ -6,8 +6,7 @@
                                     └─► texts-X of the test users, and tune-X ─► linked-X, for every Verbalizer X
 
 `start` is the supervised writer (the table's zero-shot), `tune-X` stage 2 on the texts of X, `linked-X` the same
-Reasoner with retrieval beside it. Training code is loaded
-only when a stage is made, so a plan is printed at once.
+Reasoner with retrieval beside it. Training code is loaded only when a stage is made, so a plan is printed at once.
 """
 
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.train.ablate.stages import Stage
 from raconteur.train.ablate.stages import stage as make_stage
+from raconteur.types import Verbalizer
 
 # Settings of a section that decide about other stages only. They are named to be left out, not the others to be taken
 # in, so that a setting that is new counts for every stage.
@@ -163,6 +163,14 @@ class Models:
                 return self.action
         return None
 
+    def writer(self, name: str) -> Verbalizer:
+        """The Verbalizer that the table calls so; its stage, if it has one, is done."""
+        from raconteur.data.dataset import load_dataset
+        from raconteur.train.ablate.texts import load_writer
+
+        dataset = load_dataset(self.data.folder)
+        return load_writer(self.config, dataset, self.reasoner.folder, name, _folder(self.verbalizer(name)))
+
     def texts(self, name: str) -> Stage:
         """What a Verbalizer writes of the test users."""
         trained = self.verbalizer(name)
@@ -181,14 +189,10 @@ class Models:
         judge = self.tune("rewrite") if name == "rewrite-2" else self.reasoner
 
         def run(out: Path, checkpoints: Path) -> object:
-            from raconteur.data.dataset import load_dataset
-            from raconteur.train.ablate.texts import load_writer
             from raconteur.train.tune import tune_reasoner
 
             config = self.tuning.model_copy(update={"seed": self.seed})
-            dataset = load_dataset(self.data.folder)
-            writer = load_writer(config, dataset, self.reasoner.folder, name, _folder(trained))
-            return tune_reasoner(config, self.data.folder, judge.folder, writer, out, checkpoints)
+            return tune_reasoner(config, self.data.folder, judge.folder, self.writer(name), out, checkpoints)
 
         settings = {"rule": name, "reasoner": self.tuning.reasoner.model_dump()}
         return self.stage(f"tune-{name}", settings, _present(self.data, judge, trained), run)
@@ -198,15 +202,10 @@ class Models:
         trained, judge = self.verbalizer(name), self.tune(name)
 
         def run(out: Path, _checkpoints: Path) -> object:
-            from raconteur.data.dataset import load_dataset
-            from raconteur.train.ablate.texts import load_writer
             from raconteur.train.linked import link_reasoner
 
-            writer = load_writer(
-                self.config, load_dataset(self.data.folder), self.reasoner.folder, name, _folder(trained)
-            )
             folders = (self.data.folder, self.sequential.folder, judge.folder)
-            return link_reasoner(self.seeded(), *folders, writer, out)
+            return link_reasoner(self.seeded(), *folders, self.writer(name), out)
 
         needs = _present(self.data, self.sequential, judge, trained)
         return self.stage(f"linked-{name}", {"rule": name}, needs, run)

@@ -21,7 +21,6 @@ from raconteur.config.schema import Config, StudentConfig
 from raconteur.train.ablate.models import Models
 from raconteur.train.ablate.plan import fitting, models_of
 from raconteur.train.ablate.stages import Stage, upstream
-from raconteur.types import Verbalizer
 
 UNTAUGHT = {"hard_weight": 1.0}
 MIDDLE = {"num_layers": 2, "width": 96, "num_heads": 4}
@@ -117,7 +116,8 @@ class Students:
         def run(out: Path, _checkpoints: Path) -> object:
             from raconteur.train.quantise import quantise
 
-            return quantise(self._config, self.models.data.folder, trained.folder, self._writer(), out)
+            writer = self.models.writer(self.verbalizer)
+            return quantise(self._config, self.models.data.folder, trained.folder, writer, out)
 
         builds = {"min_agreement", "max_ndcg_loss"}
         settings = {"student": self._config.student.model_dump(include=builds), "rule": self.verbalizer}
@@ -157,7 +157,8 @@ class Students:
 
             data, retriever, teacher, student = (need.folder for need in needs[:4])
             larger = middle.folder if middle else None
-            return write_requests(self._config, data, retriever, teacher, student, self._writer(), out, middle=larger)
+            writer = self.models.writer(self.verbalizer)
+            return write_requests(self._config, data, retriever, teacher, student, writer, out, middle=larger)
 
         settings = {"rule": self.verbalizer, "num_retrieved": self._config.retrieve.num_ranked}
         return self.models.stage(f"{name}-{self.verbalizer}", settings, (*needs, *self._written), run)
@@ -171,15 +172,6 @@ class Students:
         """The Verbalizer's own stage, if it is trained."""
         trained = self.models.verbalizer(self.verbalizer)
         return (trained,) if trained else ()
-
-    def _writer(self) -> Verbalizer:
-        from raconteur.data.dataset import load_dataset
-        from raconteur.train.ablate.texts import load_writer
-
-        trained = self.models.verbalizer(self.verbalizer)
-        dataset = load_dataset(self.models.data.folder)
-        folder = trained.folder if trained else None
-        return load_writer(self._config, dataset, self.models.reasoner.folder, self.verbalizer, folder)
 
 
 def select(ablation: AblateConfig, patterns: Sequence[str]) -> list[Students]:
