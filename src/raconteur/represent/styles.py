@@ -7,13 +7,20 @@ engineer would write by hand, and an arm of the table: the honest opponent of th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import product
+from typing import Literal, get_args
 
 import numpy as np
 
 from raconteur.represent.citations import CATEGORY, COUNT, MAX_CITED, RAW, TASTE, cited, resolve
 from raconteur.represent.facts import Facts
 from raconteur.types import Event, History
+
+Keep = Literal["takes", "valued", "all"]
+Repeats = Literal["count", "once", "all"]
+Detail = Literal["none", "category", "raw"]
+TastePlace = Literal["none", "first", "last"]
+NUM_ITEMS = (12, 32, MAX_CITED)  # of which the mixture takes one
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +35,10 @@ class Style:
         num_items: newest items written at most.
     """
 
-    keep: Literal["all", "valued", "takes"] = "takes"
-    repeats: Literal["all", "once", "count"] = "count"
-    detail: Literal["none", "category", "raw"] = "none"
-    taste: Literal["none", "first", "last"] = "first"
+    keep: Keep = "takes"
+    repeats: Repeats = "count"
+    detail: Detail = "none"
+    taste: TastePlace = "first"
     num_items: int = MAX_CITED
 
 
@@ -41,12 +48,17 @@ CLEAN = Style()
 def draw_style(rng: np.random.Generator) -> Style:
     """A style from the mixture; settings are independent, and half of the styles leave the noise out."""
     return Style(
-        keep=rng.choice(["takes", "valued", "all"], p=[0.5, 0.25, 0.25]),
-        repeats=rng.choice(["count", "once", "all"], p=[0.4, 0.4, 0.2]),
-        detail=rng.choice(["none", "category", "raw"], p=[0.5, 0.3, 0.2]),
-        taste=rng.choice(["none", "first", "last"]),
-        num_items=int(rng.choice([12, 32, MAX_CITED])),
+        keep=rng.choice(get_args(Keep), p=[0.5, 0.25, 0.25]),
+        repeats=rng.choice(get_args(Repeats), p=[0.4, 0.4, 0.2]),
+        detail=rng.choice(get_args(Detail), p=[0.5, 0.3, 0.2]),
+        taste=rng.choice(get_args(TastePlace)),
+        num_items=int(rng.choice(NUM_ITEMS)),
     )
+
+
+def all_styles() -> list[Style]:
+    """Every style that the mixture holds."""
+    return [Style(*settings) for settings in product(*map(get_args, (Keep, Repeats, Detail, TastePlace)), NUM_ITEMS)]
 
 
 def written(events: Sequence[Event], style: Style, facts: Facts) -> str:

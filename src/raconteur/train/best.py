@@ -2,65 +2,55 @@
 
 Choosing the best of a few texts of one log would mostly choose by luck of the draw; the mean over many logs does not.
 Styles that come near each other differ by less than the noise of a few hundred logs, so the better ones are tried again
-on more. One style is learned, not the best few: a writer of two cannot tell which is wanted, and mixes them.
+on more. Length is asked of a style before it is tried: its part of the reward is too small to turn the choice. One
+style is learned, not the best few: a writer of two cannot tell which is wanted, and mixes them.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import NamedTuple
+from itertools import compress
 
 import numpy as np
 
 from raconteur.config.schema import TextConfig
 from raconteur.represent.citations import resolve
 from raconteur.represent.facts import Facts
-from raconteur.represent.styles import Style, draw_style, written
+from raconteur.represent.styles import Style, all_styles, written
 from raconteur.train.rewards import PLATEAU, Rewards, Rollouts
 
-NUM_STYLES = 32  # distinct styles that are tried
-ROUNDS = ((256, 8), (1024, 1))  # logs on which a style is tried, and how many styles are kept
+LENGTH_LOGS = 256  # logs on which a style's length is measured
+ROUNDS = ((64, 16), (256, 4), (1024, 1))  # logs on which a style is tried, and how many styles are kept
 
 
 def best_style(rewards: Rewards, rollouts: Rollouts, facts: Facts, text: TextConfig, rng: np.random.Generator) -> Style:
-    """The best by mean reward on the same logs, of the styles drawn from the mixture.
+    """The best read on the same logs, of the styles of the mixture whose texts have a mean length in the plateau.
 
-    One whose texts have a length outside `rewards.PLATEAU` is chosen only where all have.
+    Where none has, all styles are tried.
     """
-    styles = _distinct(rng)
     rows = [int(row) for row in rng.permutation(rollouts.discoveries())]
+
+    def texts(style: Style, num_logs: int) -> list[str]:
+        shown = [rollouts.histories[row].events[-text.max_events :] for row in rows[:num_logs]]
+        return [resolve(written(events, style, facts), events, facts) for events in shown]
+
+    # Styles that write the same texts are one.
+    distinct = {tuple(texts(style, LENGTH_LOGS)): style for style in all_styles()}
+    low, high = PLATEAU
+    fits = [low <= rewards.ratio(same, rows[:LENGTH_LOGS]).mean() <= high for same in distinct]
+    styles = list(compress(distinct.values(), fits)) or list(distinct.values())
     for num_logs, num_kept in ROUNDS:
-        tried = [_tried(style, rows[:num_logs], rewards, rollouts, facts, text) for style in styles]
-        best = sorted(range(len(styles)), key=lambda number: tried[number], reverse=True)[:num_kept]
-        _say([styles[number] for number in best], [tried[number].reward for number in best])
+        read = [_read(rewards, texts(style, num_logs), rows[:num_logs]) for style in styles]
+        best = sorted(range(len(styles)), key=read.__getitem__, reverse=True)[:num_kept]
         styles = [styles[number] for number in best]
+        _say(styles, [read[number] for number in best])
     return styles[0]
 
 
-class Tried(NamedTuple):
-    """Compared field by field: the right length first."""
-
-    fits: bool
-    reward: float
+def _read(rewards: Rewards, texts: Sequence[str], rows: Sequence[int]) -> float:
+    return float(rewards.choice(rewards.terms(texts, rows, step=0)).mean())
 
 
-def _say(styles: Sequence[Style], earned: Sequence[float]) -> None:
-    for style, reward in zip(styles, earned, strict=True):
-        words = "  ".join(f"{name} {value}" for name, value in asdict(style).items())
-        print(f"best style: {reward:.3f}  {words}", flush=True)
-
-
-def _distinct(rng: np.random.Generator) -> list[Style]:
-    found: dict[Style, None] = {}
-    while len(found) < NUM_STYLES:
-        found[draw_style(rng)] = None
-    return list(found)
-
-
-def _tried(
-    style: Style, rows: Sequence[int], rewards: Rewards, rollouts: Rollouts, facts: Facts, text: TextConfig
-) -> Tried:
-    shown = [rollouts.histories[row].events[-text.max_events :] for row in rows]
-    texts = [resolve(written(events, style, facts), events, facts) for events in shown]
-    terms = rewards.terms(texts, rows, step=0)
-    low, high = PLATEAU
-    return Tried(low <= terms["ratio"].mean() <= high, float(rewards.total(terms).mean()))
+def _say(styles: Sequence[Style], read: Sequence[float]) -> None:
+    for style, value in zip(styles, read, strict=True):
+        words = "  ".join(f"{name} {setting}" for name, setting in asdict(style).items())
+        print(f"best style: {value:.3f}  {words}", flush=True)

@@ -40,17 +40,6 @@ Terms = dict[str, FloatArray]  # by name; one value a sample
 
 
 @dataclass(frozen=True)
-class Log:
-    """The template's text of a history, which others are measured by."""
-
-    num_tokens: float
-    logprob: float  # of the true item after it, nats, mean over the draws
-
-
-Logs = dict[int, Log]  # by row of the rollouts
-
-
-@dataclass(frozen=True)
 class Rollouts:
     """What a sample is drawn from: histories, the takes that follow them, and negatives."""
 
@@ -86,8 +75,9 @@ class Rewards:
             budget_tokens=judge.prompts.history_tokens,
             max_events=config.text.max_events,
         )
+        self._log_tokens: dict[int, float] = {}  # of the template's text, by row of the rollouts
         self._step: int | None = None
-        self._logs: Logs = {}  # of that step
+        self._log_logprobs: dict[int, float] = {}  # of the true item after the template's text, in that step
 
     def terms(
         self, texts: Sequence[str], rows: Sequence[int], step: int, completions: Sequence[str] | None = None
@@ -105,30 +95,39 @@ class Rewards:
         drawn = [lists[row] for row in rows]
         orders = _orders(drawn, np.random.default_rng([seed, 4, step]))
         chosen_SD, logprob_SD = self._judged(texts, drawn, orders)
-        logs = self._measured(lists, step)
-        num_text, num_log = self._num_tokens(texts), np.array([logs[row].num_tokens for row in rows])
+        log_logprobs = self._measured(lists, step)
+        ratio = self.ratio(texts, rows)
         return {
             "accuracy": chosen_SD.mean(axis=1),
             "probability": np.exp(logprob_SD).mean(axis=1),
-            "gain": logprob_SD.mean(axis=1) - np.array([logs[row].logprob for row in rows]),
-            "length": length_plateau(num_text, num_log),
-            "ratio": num_text / np.maximum(num_log, 1),
+            "gain": logprob_SD.mean(axis=1) - np.array([log_logprobs[row] for row in rows]),
+            "length": length_plateau(ratio),
+            "ratio": ratio,
             "valid": self._valid(completions, rows) if completions is not None else np.ones(len(texts)),
         }
+
+    def ratio(self, texts: Sequence[str], rows: Sequence[int]) -> FloatArray:
+        """Tokens of each text over those of the template's text of the same log."""
+        new = [row for row in dict.fromkeys(rows) if row not in self._log_tokens]
+        self._log_tokens |= zip(new, self._num_tokens(self._templates(new)).tolist(), strict=True)
+        return self._num_tokens(texts) / np.maximum([self._log_tokens[row] for row in rows], 1)
 
     def total(self, terms: Terms) -> FloatArray:
         """The weighted sum, one value a sample."""
         settings = self._config.verbalizer.grpo
         weight = settings.accuracy_weight
-        choice = weight * terms[settings.reward]
-        return choice + (1 - weight) * terms["length"] + settings.valid_weight * terms["valid"]
+        return weight * self.choice(terms) + (1 - weight) * terms["length"] + settings.valid_weight * terms["valid"]
+
+    def choice(self, terms: Terms) -> FloatArray:
+        """The term by which the Reasoner's choice is paid."""
+        return terms[self._config.verbalizer.grpo.reward]
 
     def equal_groups(self, terms: Terms, group_size: int) -> npt.NDArray[np.bool_]:
         """[G]: groups whose samples the Reasoner cannot tell apart.
 
         Divided by its spread, as GRPO does, such a group would be driven by the length term alone: it is to be dropped.
         """
-        return np.ptp(terms[self._config.verbalizer.grpo.reward].reshape(-1, group_size), axis=1) < EQUAL
+        return np.ptp(self.choice(terms).reshape(-1, group_size), axis=1) < EQUAL
 
     def figures(self, terms: Terms, texts: Sequence[str], group_size: int) -> dict[str, float]:
         """What a step logs: means over its samples, and what `train.collapse` watches."""
@@ -140,22 +139,23 @@ class Rewards:
             "empty": float(np.mean([not text for text in texts])),
         }
 
-    def _measured(self, lists: Mapping[int, Sequence[Sequence[str]]], step: int) -> Logs:
+    def _measured(self, lists: Mapping[int, Sequence[Sequence[str]]], step: int) -> dict[int, float]:
         """The template's texts of these rows; kept while the step lasts, in which whole styles are tried on them."""
         if step != self._step:
-            self._step, self._logs = step, {}
-        new = [row for row in lists if row not in self._logs]
+            self._step, self._log_logprobs = step, {}
+        new = [row for row in lists if row not in self._log_logprobs]
         if new:
-            texts = self._template.write([self._history(row) for row in new])
             seed = self._config.seed
             # Of each row by itself: whatever else is judged in the step, a row's log is measured alike.
             orders = [
                 order for row in new for order in _orders([lists[row]], np.random.default_rng([seed, 4, step, row, 1]))
             ]
-            _, logprob_RD = self._judged(texts, [lists[row] for row in new], orders)
-            found = zip(self._num_tokens(texts).tolist(), logprob_RD.mean(axis=1).tolist(), strict=True)
-            self._logs |= {row: Log(*one) for row, one in zip(new, found, strict=True)}
-        return self._logs
+            _, logprob_RD = self._judged(self._templates(new), [lists[row] for row in new], orders)
+            self._log_logprobs |= zip(new, logprob_RD.mean(axis=1).tolist(), strict=True)
+        return self._log_logprobs
+
+    def _templates(self, rows: Sequence[int]) -> list[str]:
+        return self._template.write([self._history(row) for row in rows])
 
     def _draw(self, row: int, rng: np.random.Generator) -> list[list[str]]:
         """Candidate lists [D][N] of a row, the truth first."""
@@ -197,13 +197,12 @@ def _orders(lists: Lists, rng: np.random.Generator) -> list[npt.NDArray[np.int64
     return [rng.permutation(len(candidates)) for draws in lists for candidates in draws]
 
 
-def length_plateau(num_text: FloatArray, num_log: FloatArray) -> FloatArray:
+def length_plateau(ratio: FloatArray) -> FloatArray:
     """1 where text/log length lies in the plateau, falling in a straight line to 0 at ratios 0 and 1.
 
-    A hand-worked case: 15 tokens for a log of 100 earn .5; 30 to 70 earn 1; 85 earn .5; 100 or more earn 0.
+    A hand-worked case: a ratio of .15 earns .5; .3 to .7 earn 1; .85 earns .5; 1 or more earns 0.
     """
     low, high = PLATEAU
-    ratio = num_text / np.maximum(num_log, 1)
     return np.clip(np.minimum(ratio / low, (1 - ratio) / (1 - high)), 0.0, 1.0)
 
 

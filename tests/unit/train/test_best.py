@@ -15,7 +15,7 @@ from raconteur.represent.mentions import mention, mentioned
 from raconteur.represent.styles import written
 from raconteur.represent.tokenizer import train_tokenizer
 from raconteur.train import best
-from raconteur.train.best import Tried, best_style
+from raconteur.train.best import best_style
 from raconteur.train.examples import NegativeSampler, TrainingLog
 from raconteur.train.rewards import Rewards, Rollouts
 from raconteur.types import Event, History
@@ -82,10 +82,6 @@ def test_best_style_leaves_out_what_hinders_the_reasoner_and_has_the_right_lengt
 def test_best_style_where_none_has_the_right_length_is_the_best_of_all(chosen, monkeypatch):
     monkeypatch.setattr(best, "PLATEAU", (1.1, 1.2))
     assert chosen(0)[0].keep == "takes"
-
-
-def test_tried_the_right_length_comes_before_the_reward():
-    assert max(Tried(True, 0.1), Tried(False, 0.9), Tried(True, 0.2)) == Tried(True, 0.2)
 
 
 def test_best_style_is_the_same_from_the_same_seed(chosen):

@@ -170,7 +170,7 @@ def test_length_is_measured_against_the_template_of_the_same_row(prompts, rollou
     log = next(text for text, _ in judge.shown if text)
     num_log = len(prompts.encode_texts([log])[0])
     terms = rewards.terms(["<item:a> <item:b>", log, ""], [0, 0, 0], step=0)
-    expected = length_plateau(np.array([2.0, num_log, 0.0]), np.full(3, float(num_log)))
+    expected = length_plateau(np.array([2.0, num_log, 0.0]) / num_log)
     np.testing.assert_allclose(terms["length"], expected)
     np.testing.assert_allclose(terms["ratio"], [2.0 / num_log, 1.0, 0.0])
     assert terms["length"][1:].tolist() == [0.0, 0.0]
@@ -213,12 +213,19 @@ def test_figures_by_hand(prompts, rollouts):
 
 
 def test_length_plateau_by_hand():
-    earned = length_plateau(np.array([0.0, 15.0, 30.0, 50.0, 70.0, 85.0, 100.0, 140.0]), np.full(8, 100.0))
+    earned = length_plateau(np.array([0.0, 0.15, 0.3, 0.5, 0.7, 0.85, 1.0, 1.4]))
     np.testing.assert_allclose(earned, [0, 0.5, 1, 1, 1, 0.5, 0, 0], atol=1e-9)
 
 
-def test_length_plateau_empty_log_earns_nothing():
-    assert length_plateau(np.array([0.0]), np.array([0.0])).tolist() == [0.0]
+def test_ratio_counts_each_text_against_the_log_of_its_own_row(prompts, rollouts):
+    judge = Named(prompts)
+    rewards = Rewards(judge, rollouts, config())
+    texts = ["<item:d>", "<item:d> <item:e>", "<item:d>"]
+    alone = [rewards.ratio([text], [row])[0] for text, row in zip(texts, [1, 0, 0], strict=True)]
+    np.testing.assert_allclose(rewards.ratio(texts, [1, 0, 0]), alone)
+    assert alone[1] == 2 * alone[2] > 0
+    assert rewards.ratio([], []).tolist() == []
+    assert judge.shown == []  # nothing is judged to count tokens
 
 
 @pytest.mark.parametrize(
