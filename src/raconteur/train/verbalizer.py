@@ -2,8 +2,8 @@
 
 The writer starts with the Reasoner's embeddings, so it knows items and words. Supervised, it learns to write any style
 of `represent.styles` (`start_verbalizer`: what an untuned writer does). Then it learns the style that the frozen
-Reasoner was measured to read best (`best`: rejection sampling of whole ways of writing), and GRPO goes on from there,
-text by text.
+Reasoner was measured to read best (`teach_style`: rejection sampling of whole ways of writing), and GRPO goes on from
+there, text by text (`reward_verbalizer`). A step of no training steps hands on the writer that it was given.
 """
 
 import json
@@ -53,51 +53,65 @@ def start_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
         checkpoint=checkpoints / f"verbalizer-{key}.pt",
         key=key,
     )
-    with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
-        writer.save(folder)
-        (folder / CURVES).write_text(json.dumps(curves))
+    _save(writer, curves, config, out)
     return {"sft_loss": curves["loss"][-1]}
 
 
-def train_verbalizer(
-    config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path, start: Path | None = None
-) -> dict[str, float]:
-    """Writes the Verbalizer's folder; returns the first and last rewards of GRPO.
+def teach_style(config: Config, data: Path, reasoner: Path, start: Path, out: Path, checkpoints: Path) -> None:
+    """Writes the folder of a writer that goes on from `start` with the style that the Reasoner reads best."""
+    writer, judge, rollouts = _opened(config, data, reasoner, start)
+    curves = json.loads((start / CURVES).read_text())
+    if config.verbalizer.best_steps > 0:
+        curves["best_loss"] = _teach(writer, judge, rollouts, config, checkpoints)
+    _save(writer, curves, config, out)
 
-    Args:
-        start: folder of the writer to go on from; None: `start_verbalizer` makes one below `checkpoints`.
-    """
-    key = fingerprint(config, *SECTIONS)
-    if start is None:
-        start = checkpoints / f"start-{key}"
-        if not start.exists():
-            start_verbalizer(config, data, reasoner, start, checkpoints)
-    dataset = load_dataset(data)
-    items = catalogue(dataset)
-    log = training_log(dataset)
-    writer, judge = RewriteVerbalizer.load(start), ChoiceReasoner.load(reasoner)
-    same_vocabulary(judge.prompts.tokenizer, writer.tokenizer.backend_tokenizer)
-    rollouts = draw_rollouts(log, tuple(items), config)
-    curves = json.loads((start / CURVES).read_text()) | _write_best(writer, judge, rollouts, config, checkpoints)
-    rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{key}")
-    with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
-        writer.save(folder)
-        (folder / CURVES).write_text(json.dumps({**curves, **rewards}))
+
+def reward_verbalizer(
+    config: Config, data: Path, reasoner: Path, start: Path, out: Path, checkpoints: Path
+) -> dict[str, float]:
+    """Writes the folder of a writer that goes on from `start` by GRPO; returns the first and last rewards."""
+    writer, judge, rollouts = _opened(config, data, reasoner, start)
+    rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{fingerprint(config, *SECTIONS)}")
+    _save(writer, json.loads((start / CURVES).read_text()) | rewards, config, out)
     return first_and_last(rewards)
 
 
-def _write_best(
+def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
+    """All three in a row, the first two kept below `checkpoints`; returns the first and last rewards of GRPO."""
+    key = fingerprint(config, *SECTIONS)
+    start, best = (checkpoints / f"{name}-{key}" for name in ("start", "best"))
+    if not start.exists():
+        start_verbalizer(config, data, reasoner, start, checkpoints)
+    if not best.exists():
+        teach_style(config, data, reasoner, start, best, checkpoints)
+    return reward_verbalizer(config, data, reasoner, best, out, checkpoints)
+
+
+def _opened(
+    config: Config, data: Path, reasoner: Path, start: Path
+) -> tuple[RewriteVerbalizer, ChoiceReasoner, Rollouts]:
+    dataset = load_dataset(data)
+    writer, judge = RewriteVerbalizer.load(start), ChoiceReasoner.load(reasoner)
+    same_vocabulary(judge.prompts.tokenizer, writer.tokenizer.backend_tokenizer)
+    return writer, judge, draw_rollouts(training_log(dataset), tuple(catalogue(dataset)), config)
+
+
+def _save(writer: RewriteVerbalizer, curves: dict[str, list[float]], config: Config, out: Path) -> None:
+    with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
+        writer.save(folder)
+        (folder / CURVES).write_text(json.dumps(curves))
+
+
+def _teach(
     writer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
-) -> dict[str, list[float]]:
-    """Teaches the writer the style that the Reasoner reads best; returns the curve."""
+) -> list[float]:
+    """Teaches the style in place; returns the losses."""
     settings = config.verbalizer
-    if settings.best_steps == 0:
-        return {}
     rng = np.random.default_rng([config.seed, 6])
     style = best_style(Rewards(judge, rollouts, config), rollouts, writer.facts, config.text, rng)
     pairs = pairs_of(writer, rollouts.histories, config.text.max_events, lambda: style)
     key = fingerprint(config, *SECTIONS)
-    curves = supervise(
+    return supervise(
         writer,
         [(1.0, pairs)],
         settings.model_copy(
@@ -108,8 +122,7 @@ def _write_best(
         seed=config.seed,
         checkpoint=checkpoints / f"best-{key}.pt",
         key=key,
-    )
-    return {"best_loss": curves["loss"]}
+    )["loss"]
 
 
 def _start(judge: ChoiceReasoner, facts: Facts, config: Config) -> RewriteVerbalizer:

@@ -5,7 +5,7 @@ from raconteur.config.schema import DataConfig
 from raconteur.represent.citations import resolve
 from raconteur.represent.facts import Facts
 from raconteur.represent.mentions import mentioned
-from raconteur.represent.styles import CLEAN, Style, StyleVerbalizer, draw_style, written
+from raconteur.represent.styles import CLEAN, Style, StyleVerbalizer, all_styles, draw_style, written
 
 
 def text_of(history, style, facts):
@@ -34,6 +34,13 @@ def test_clean_drops_noise_aggregates_repeats_and_summarises_taste(evening, fact
 )
 def test_written_each_setting_does_what_it_says(evening, facts, style, text):
     assert text_of(evening, style, facts) == text
+
+
+def test_all_styles_holds_each_style_that_is_drawn_once():
+    rng = np.random.default_rng(0)
+    styles = all_styles()
+    assert len(set(styles)) == len(styles) == 3**5
+    assert {draw_style(rng) for _ in range(200)} | {CLEAN} <= set(styles)
 
 
 def test_written_any_style_names_only_items_of_the_log(evening, facts):

@@ -1,12 +1,13 @@
 """The stages of one data set, seed and variant: what is made from what, and which settings decide about it.
 
     data ─► sequential ─► retrieval, and both refit
-    data ─► sequential ─► reasoner ─┬─► start ─► rewrite ─► rewrite-2 (judged by tune-rewrite)
+    data ─► sequential ─► reasoner ─┬─► start ─► best ─► rewrite ─► rewrite-2 (judged by tune-rewrite)
                                     ├─► action
                                     └─► texts-X of the test users, and tune-X ─► linked-X, for every Verbalizer X
 
-`start` is the supervised writer (the table's zero-shot), `tune-X` stage 2 on the texts of X, `linked-X` the same
-Reasoner with retrieval beside it. Training code is loaded only when a stage is made, so a plan is printed at once.
+`start` is the supervised writer (the table's zero-shot), `best` the same after the style that is read best, `tune-X`
+stage 2 on the texts of X, `linked-X` that Reasoner with retrieval beside it. Training code is loaded only when a stage
+is made, so a plan is printed at once.
 """
 
 from dataclasses import dataclass
@@ -125,16 +126,30 @@ class Models:
         return self.stage("start", settings, (self.data, self.reasoner), run)
 
     @cached_property
+    def best(self) -> Stage:
+        """The writer taught the style that the Reasoner reads best."""
+
+        def run(out: Path, checkpoints: Path) -> None:
+            from raconteur.train.verbalizer import teach_style
+
+            folders = (self.data.folder, self.reasoner.folder, self.start.folder, out, checkpoints)
+            teach_style(self.seeded(), *folders)
+
+        verbalizer = self.config.verbalizer
+        settings = {
+            "best_steps": verbalizer.best_steps,
+            "reward": verbalizer.grpo.model_dump(exclude=GRPO_OF_REWRITE),
+        }
+        return self.stage("best", settings, (self.data, self.reasoner, self.start), run)
+
+    @cached_property
     def rewrite(self) -> Stage:
-        return self._grpo("rewrite", self.seeded(), judge=self.reasoner, start=self.start)
+        return self._grpo("rewrite", judge=self.reasoner, start=self.best)
 
     @cached_property
     def rewrite_2(self) -> Stage:
-        """The writer goes on against the Reasoner that was tuned on its texts, by GRPO alone."""
-        config = self.seeded()
-        verbalizer = config.verbalizer.model_copy(update={"best_steps": 0})
-        config = config.model_copy(update={"verbalizer": verbalizer})
-        return self._grpo("rewrite-2", config, judge=self.tune("rewrite"), start=self.rewrite)
+        """The writer goes on against the Reasoner that was tuned on its texts."""
+        return self._grpo("rewrite-2", judge=self.tune("rewrite"), start=self.rewrite)
 
     @cached_property
     def action(self) -> Stage:
@@ -234,15 +249,14 @@ class Models:
 
         return self.stage(name, {"sequential": self.config.sequential.model_dump()}, (self.data,), run)
 
-    def _grpo(self, name: str, config: Config, *, judge: Stage, start: Stage) -> Stage:
+    def _grpo(self, name: str, *, judge: Stage, start: Stage) -> Stage:
         def run(out: Path, checkpoints: Path) -> object:
-            from raconteur.train.verbalizer import train_verbalizer
+            from raconteur.train.verbalizer import reward_verbalizer
 
-            folders = (self.data.folder, judge.folder, out, checkpoints, start.folder)
-            return train_verbalizer(config, *folders)
+            folders = (self.data.folder, judge.folder, start.folder, out, checkpoints)
+            return reward_verbalizer(self.seeded(), *folders)
 
-        settings = config.verbalizer.model_dump(include={"best_steps", "grpo"})
-        return self.stage(name, settings, (self.data, judge, start), run)
+        return self.stage(name, {"grpo": self.config.verbalizer.grpo.model_dump()}, (self.data, judge, start), run)
 
     def stage(self, name: str, settings: dict[str, Any], needs: tuple[Stage, ...], run: Any) -> Stage:
         return make_stage(name, self.root, {**settings, "seed": self.seed}, needs, run)

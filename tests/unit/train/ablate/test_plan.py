@@ -78,9 +78,9 @@ def test_plan_changed_setting_changes_the_keys_downstream_alone(ablation, overri
         ("evaluate.cold_targets=2", ("baselines", "/frozen", "/raw", "/own", "/linked")),
         ("reasoner.tune_steps=3", ("tune-", "linked", "/raw", "/own", "rewrite-2")),
         ("verbalizer.grpo.num_steps=2", ("rewrite",)),
-        ("verbalizer.best_steps=3", ("rewrite",)),
+        ("verbalizer.best_steps=3", ("best", "rewrite")),
         ("verbalizer.action.num_steps=3", ("action",)),
-        ("verbalizer.learning_rate=0.1", ("start", "rewrite", "action")),
+        ("verbalizer.learning_rate=0.1", ("start", "best", "rewrite", "action")),
         ("student.num_steps=3", ()),
     ],
 )

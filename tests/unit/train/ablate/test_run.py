@@ -73,7 +73,7 @@ def test_fill_runs_every_kind_of_arm_and_the_report_shows_them(ablation):
     about = json.loads((cell.stage.folder / "cell.json").read_text())
     assert (about["verbalizer"], about["reasoner"], about["seed"]) == ("rewrite-2", "own", 0)
     names = {step["stage"] for step in about["spent"].values()}
-    writers = {"start", "rewrite", "tune-rewrite", "rewrite-2", "tune-rewrite-2", "texts-rewrite-2"}
+    writers = {"start", "best", "rewrite", "tune-rewrite", "rewrite-2", "tune-rewrite-2", "texts-rewrite-2"}
     assert names == {"data", "sequential", "reasoner", *writers}
     frame = outcomes([cell])[cell.name]
     assert set(frame["arm"]) == {"own text", SHUFFLED}
