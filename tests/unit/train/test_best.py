@@ -37,6 +37,14 @@ class Helped:
         return np.array([[s if item == "h" else 0.0 for item in row] for s, row in zip(sure, candidates, strict=True)])
 
 
+class Curt(Helped):
+    """A Reasoner that is surer of the truth the less it reads."""
+
+    def score(self, texts, candidates):
+        sure = [-0.1 * len(text) for text in texts]
+        return np.array([[s if item == "h" else 0.0 for item in row] for s, row in zip(sure, candidates, strict=True)])
+
+
 @pytest.fixture(scope="module")
 def rollouts():
     def past(user):
@@ -63,8 +71,8 @@ def facts():
 def chosen(rollouts, facts):
     """The style that is found with a seed, and the mean length of its texts over the template's."""
 
-    def choose(seed):
-        rewards = Rewards(Helped(), rollouts, CONFIG)
+    def choose(seed, judge=Helped):
+        rewards = Rewards(judge(), rollouts, CONFIG)
         style = best_style(rewards, rollouts, facts, CONFIG.text, np.random.default_rng(seed))
         texts = [resolve(written(past.events, style, facts), past.events, facts) for past in rollouts.histories]
         return style, rewards.terms(texts, range(len(texts)), step=0)["ratio"].mean()
@@ -77,6 +85,10 @@ def test_best_style_leaves_out_what_hinders_the_reasoner_and_has_the_right_lengt
     style, ratio = chosen(seed)
     assert style.keep == "takes"
     assert 0.3 <= ratio <= 0.7
+
+
+def test_best_style_that_is_too_short_is_not_chosen_however_well_it_is_read(chosen):
+    assert 0.3 <= chosen(0, Curt)[1] <= 0.7
 
 
 def test_best_style_where_none_has_the_right_length_is_the_best_of_all(chosen, monkeypatch):
