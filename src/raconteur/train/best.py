@@ -13,9 +13,8 @@ from itertools import compress
 import numpy as np
 
 from raconteur.config.schema import TextConfig
-from raconteur.represent.citations import resolve
 from raconteur.represent.facts import Facts
-from raconteur.represent.styles import Style, all_styles, written
+from raconteur.represent.styles import Style, StyleVerbalizer, all_styles
 from raconteur.train.rewards import PLATEAU, Rewards, Rollouts
 
 LENGTH_LOGS = 256  # logs on which a style's length is measured
@@ -30,8 +29,8 @@ def best_style(rewards: Rewards, rollouts: Rollouts, facts: Facts, text: TextCon
     rows = [int(row) for row in rng.permutation(rollouts.discoveries())]
 
     def texts(style: Style, num_logs: int) -> list[str]:
-        shown = [rollouts.histories[row].events[-text.max_events :] for row in rows[:num_logs]]
-        return [resolve(written(events, style, facts), events, facts) for events in shown]
+        writer = StyleVerbalizer(style, facts, max_events=text.max_events)
+        return writer.write([rollouts.histories[row] for row in rows[:num_logs]])
 
     # Styles that write the same texts are one.
     distinct = {tuple(texts(style, LENGTH_LOGS)): style for style in all_styles()}

@@ -1,6 +1,7 @@
 """Rewards of texts, judged by a scripted Reasoner on a catalogue of eight films."""
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -215,6 +216,12 @@ def test_figures_by_hand(prompts, rollouts):
 def test_length_plateau_by_hand():
     earned = length_plateau(np.array([0.0, 0.15, 0.3, 0.5, 0.7, 0.85, 1.0, 1.4]))
     np.testing.assert_allclose(earned, [0, 0.5, 1, 1, 1, 0.5, 0, 0], atol=1e-9)
+
+
+def test_length_of_an_empty_log_earns_nothing(prompts, rollouts):
+    empty = replace(rollouts, histories=[history("u", ""), rollouts.histories[1]])
+    ratio = Rewards(Named(prompts), empty, config()).ratio([""], [0])
+    assert ratio.tolist() == length_plateau(ratio).tolist() == [0.0]
 
 
 def test_ratio_counts_each_text_against_the_log_of_its_own_row(prompts, rollouts):
