@@ -1,6 +1,7 @@
 """`raconteur bench`: the speeds that the project promises, measured here and now. Prints, never judges.
 
-`raconteur bench serve` measures the running service alone, and at more length where it is asked to.
+`raconteur bench serve` measures the running service alone, and at more length where it is asked to; `raconteur bench
+grpo` a training step of the writer.
 """
 
 import time
@@ -69,6 +70,25 @@ def serve(
     }
     given = [f"{name}={value}" for name, value in chosen.items() if value is not None]
     start_or_exit("serving.load.bench", "--config-json", str(path), *given)
+
+
+@app.command()
+def grpo(
+    config: ConfigFiles = None,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    num_steps: Annotated[int, typer.Option(min=1, help="Over which the time of a step is the mean.")] = 8,
+) -> None:
+    """Measure a GRPO step of the writer at the config's sizes, on models that are hardly trained."""
+    resolved = resolve(config, overrides, dry_run=dry_run)
+    from raconteur.train.grpo_speed import time_grpo_step
+
+    with TemporaryDirectory() as folder:
+        step = time_grpo_step(resolved, Path(folder), num_steps)
+    typer.echo(
+        f"grpo: {step.seconds:.2f} s a step, {step.num_samples} samples of {step.num_tokens:.0f} tokens, "
+        f"{step.num_parameters / 1e6:.2f} M parameters"
+    )
 
 
 def world_speed(config: "Config") -> None:
