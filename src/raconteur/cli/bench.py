@@ -92,15 +92,12 @@ def grpo(
 
 
 def world_speed(config: "Config") -> None:
-    from raconteur.data.world import write_world
+    from raconteur.data.world.bench import bench_world
 
-    with TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        write_world(config.world, Path(folder) / "world")
-        seconds = time.perf_counter() - began
-        num_events = _rows(Path(folder) / "world" / "events.parquet")
+    facts = bench_world(config.world)
     typer.echo(
-        f"world: {num_events:,} events in {seconds:.2f} s, writing included: {num_events / seconds:,.0f} a second"
+        f"world: {facts['world_events']:,} events in {facts['world_seconds']:.2f} s, writing included: "
+        f"{facts['world_events_per_s']:,.0f} a second"
     )
 
 

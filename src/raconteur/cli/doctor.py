@@ -57,7 +57,7 @@ def examine(config: "Config") -> Iterator[Finding]:
     yield _memory()
     yield _disk(config.workdir)
     serving = config.serve
-    for name in ("port", "student_port", "reasoner_port", "evidently_port"):
+    for name in ("port", "student_port", "reasoner_port", "grpc_port", "evidently_port"):
         yield _port(f"serve.{name}", serving.host, getattr(serving, name))
     for program, use in OPTIONAL_PROGRAMS.items():
         yield _program(program, use)

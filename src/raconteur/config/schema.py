@@ -109,15 +109,15 @@ class ReasonerConfig(Settings):
 
 
 class GrpoConfig(Settings):
-    num_steps: int = Field(24, ge=0)  # 0: the supervised start alone
+    num_steps: int = Field(24, ge=0)  # 0: none
     prompts_per_step: PositiveInt = 8
     group_size: int = Field(8, ge=2)  # samples a prompt
     learning_rate: float = 3e-4
-    beta: float = Field(0.001, ge=0.0)  # weight of the KL to the supervised start; 0: it is not measured, nor bounded
+    beta: float = Field(0.001, ge=0.0)  # weight of the KL to the writer it starts from; 0: not measured, not bounded
     reward: Literal["accuracy", "probability", "gain"] = "probability"  # how the Reasoner's choice is paid for
     accuracy_weight: Share = 0.9  # of that choice; the rest pays for length
     valid_weight: Share = 0.1  # paid on top for references that stand for something
-    max_kl: float = Field(2.0, gt=0.0)  # nats a token from the supervised start beyond which training stops
+    max_kl: float = Field(2.0, gt=0.0)  # nats a token from that writer beyond which training stops
 
 
 class ActionConfig(Settings):

@@ -149,7 +149,7 @@ def _arguments(config: Config, checkpoints: Path) -> dict[str, Any]:
 
 
 def _keep_start(verbalizer: RewriteVerbalizer, folder: Path) -> None:
-    """Writes the supervised start, from which TRL loads the model that the KL is measured to.
+    """Writes the writer that GRPO starts from, from which TRL loads the model that the KL is measured to.
 
     An adapter needs none: TRL keeps a copy of it, or switches it off.
     """

@@ -50,14 +50,14 @@ def time_grpo_step(config: Config, folder: Path, num_steps: int) -> StepTime:
 
     took("first", 1)  # loads libraries and wakes threads
     alone = took("alone", 1)
-    seconds = (took("timed", 1 + num_steps) - alone) / num_steps
-    curves = json.loads((folder / "timed" / CURVES).read_text())
+    seconds = took("timed", 1 + num_steps) - alone
+    num_tokens = json.loads((folder / "timed" / CURVES).read_text())["num_tokens"]
     grpo = config.verbalizer.grpo
     return StepTime(
-        seconds=seconds,
+        seconds=seconds / (len(num_tokens) - 1),  # a collapse may have stopped the training before its last step
         num_parameters=RewriteVerbalizer.load(start).model.num_parameters(),
         num_samples=grpo.prompts_per_step * grpo.group_size,
-        num_tokens=float(np.mean(curves["num_tokens"])),
+        num_tokens=float(np.mean(num_tokens)),
     )
 
 
