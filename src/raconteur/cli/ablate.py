@@ -39,6 +39,7 @@ def ablate(
     if dry_run:
         typer.echo(describe(chosen))
         return
+    _make_workdir(ablation.workdir)
     from raconteur.train.ablate.report import write_report
 
     failed: dict[str, str] = {}
@@ -56,3 +57,12 @@ def ablate(
     if failed:
         typer.echo("\n".join(["failed:", *(f"  {name}: {reason}" for name, reason in failed.items())]), err=True)
         raise typer.Exit(1)
+
+
+def _make_workdir(workdir: Path) -> None:
+    from raconteur.errors import ConfigError
+
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"ablation.workdir {workdir} cannot be written: {error.strerror}") from None

@@ -64,6 +64,8 @@ def load_ablation(path: Path, overrides: Sequence[str] = ()) -> AblateConfig:
         config = AblateConfig.model_validate(found["ablation"])
     except FileNotFoundError:
         raise ConfigError(f"config file {path} does not exist; see configs/ablation-quick.toml") from None
+    except OSError as error:
+        raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"config file {path} is no TOML: {error}") from None
     except KeyError:

@@ -20,6 +20,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _even_heads(width_name: str, width: int, heads_name: str, num_heads: int) -> None:
+    """Rotary positions turn pairs of a head's values, so each head has an even number of them."""
+    if width % (2 * num_heads):
+        raise ValueError(f"{width_name} = {width} cannot be dealt out evenly, in pairs, to {heads_name} = {num_heads}")
+
+
 class WorldConfig(Settings):
     """The embedded simulator; `represent` and `reason` never read this section."""
 
@@ -30,7 +36,7 @@ class WorldConfig(Settings):
     noise: float = 1.0  # dirt per intended play, as a multiple of the default mix
     shift: Literal["none", "catalogue", "taste", "logging", "season"] = "none"
     shift_days: PositiveInt = 14  # days appended by a shift
-    seed: int = 7
+    seed: int = Field(7, ge=0)
 
 
 class DataConfig(Settings):
@@ -41,7 +47,7 @@ class DataConfig(Settings):
     min_value: float | None = None  # a target event needs at least this value (minutes, stars); None: any
     target: Literal["last", "last_discovery"] = "last"  # which take of a user is the test: any, or a first-time one
     max_quarantine: Share = 0.05  # a larger share of bad rows fails the command
-    max_users: int | None = None  # keep a seeded sample of this many users; None: all
+    max_users: PositiveInt | None = None  # keep a seeded sample of this many users; None: all
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> Self:
@@ -55,7 +61,7 @@ class DataConfig(Settings):
 class EvaluateConfig(Settings):
     num_candidates: int = Field(10, ge=2)  # choose 1 of N
     negatives: tuple[Literal["popularity", "uniform", "retrieved"], ...] = ("popularity",)
-    max_users: int | None = 2000  # evaluated users a split, a seeded sample; None: all
+    max_users: PositiveInt | None = 2000  # evaluated users a split, a seeded sample; None: all
     num_bootstrap: PositiveInt = 1000  # resamples of a paired interval
     cold_targets: PositiveInt = 5  # at most this many earlier takes: a cold user
     tail_share: Share = 0.8  # items outside the most popular ones that carry this share of takes: the long tail
@@ -73,6 +79,11 @@ class SequentialConfig(Settings):
     learning_rate: float = 1e-3
     dropout: Share = 0.3
     num_negatives: int = 512  # shared sampled negatives a batch; at or above the catalogue size: full softmax
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        _even_heads("sequential.width", self.width, "sequential.num_heads", self.num_heads)
+        return self
 
 
 class RetrieveConfig(Settings):
@@ -175,6 +186,11 @@ class StudentConfig(Settings):
     min_agreement: Share = 0.99  # share of first choices equal to the original's under which a build is refused
     max_ndcg_loss: float = Field(0.005, ge=0.0)  # fall in NDCG@10 that the interval of a build may not reach
 
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        _even_heads("student.width", self.width, "student.num_heads", self.num_heads)
+        return self
+
 
 class FeaturesConfig(Settings):
     # Where the rows that serving reads are kept; `redis` is the server that RACONTEUR_REDIS_URL names.
@@ -260,7 +276,7 @@ class MonitorConfig(Settings):
 class Config(Settings):
     name: str = Field("demo", pattern=r"^[a-z0-9][a-z0-9-]*$")
     workdir: Path = Path("runs/demo")  # everything that a run writes
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     data: DataConfig = DataConfig()
     world: WorldConfig = WorldConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -283,4 +299,10 @@ class Config(Settings):
                 f"verbalizer.max_new_tokens = {self.verbalizer.max_new_tokens} is more than the Reasoner reads: "
                 f"lower it to text.history_tokens = {self.text.history_tokens}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _heads_of_the_writer_fit(self) -> Self:
+        width = self.sequential.width  # which all models of the demo profile but the student share
+        _even_heads("sequential.width", width, "verbalizer.num_heads", self.verbalizer.num_heads)
         return self

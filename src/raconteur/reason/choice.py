@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import Qwen3Model
@@ -170,7 +171,7 @@ class ChoiceReasoner:
             shape = {name: saved[name] for name in ("vocab_size", "num_layers", "width", "num_heads", "dropout")}
             model = ChoiceModel(**shape, inputs=prompts.inputs, head=prompts.head)
             model.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ArtifactError(f"{folder} holds no readable Reasoner: {error}") from error
         return cls(model, prompts)
 

@@ -94,7 +94,7 @@ class Prompts:
                 head=saved.get("head", "pointer"),
                 titles=saved.get("titles"),
             )
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{folder / 'config.json'} cannot be read: {error}") from error
 
     def settings(self) -> dict[str, object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from raconteur.config.schema import DataConfig, TextConfig
@@ -43,10 +44,10 @@ def load_writer(folder: Path) -> Writer:
     try:
         about = json.loads((folder / ABOUT).read_text())
         model = Qwen3ForCausalLM.from_pretrained(folder, local_files_only=True, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
+        facts, text = described(about)
+        return Writer(model, tokenizer, facts, text, about["max_new_tokens"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
-    facts, text = described(about)
-    return Writer(model, tokenizer, facts, text, about["max_new_tokens"])
 
 
 def describe(facts: Facts, text: TextConfig, *, kind: str, max_new_tokens: int) -> dict[str, Any]:

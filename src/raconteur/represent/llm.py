@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from raconteur.config.schema import Config, TextConfig
-from raconteur.errors import ArtifactError
+from raconteur.errors import ArtifactError, ConfigError
 from raconteur.represent.citations import CATEGORY, COUNT, RAW, TASTE, cited, resolve
 from raconteur.represent.facts import Facts
 from raconteur.represent.folder import ABOUT, describe, described
@@ -54,6 +54,9 @@ class NotePrompts:
     Args:
         titles: of the catalogue, by item id.
         max_tokens: of a prompt; the oldest events that do not fit are left out.
+
+    Raises:
+        ConfigError: the instruction leaves no room for a log.
     """
 
     def __init__(
@@ -69,7 +72,10 @@ class NotePrompts:
         self._facts = facts
         self._titles = {item_id: short(title) for item_id, title in titles.items()}
         self._max_events = text.max_events
-        self._max_tokens = max_tokens
+        num_said = len(tokenizer(self._request([]))["input_ids"])
+        if num_said >= max_tokens:
+            raise ConfigError(f"llm.max_prompt_tokens = {max_tokens}, but the instruction alone has {num_said} tokens")
+        self._log_tokens = max_tokens - num_said
 
     def shown(self, history: History) -> tuple[Event, ...]:
         """The events that the model may cite; of a very long log it sees the newest that fit its prompt."""
@@ -79,7 +85,7 @@ class NotePrompts:
         """To be encoded with special tokens added."""
         lines = self._lines(self.shown(history))
         lengths = [len(ids) for ids in self._tokenizer(lines)["input_ids"]] if lines else []
-        left = self._max_tokens - len(self._tokenizer(self._request([]))["input_ids"])
+        left = self._log_tokens
         kept: list[str] = []
         for line, length in zip(lines, lengths, strict=True):
             left -= length + 1  # and the line's end

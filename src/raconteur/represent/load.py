@@ -18,7 +18,7 @@ def load_verbalizer(folder: Path) -> Verbalizer:
         ArtifactError: the folder holds no Verbalizer, or one of an unknown kind.
     """
     try:
-        kind = json.loads((folder / ABOUT).read_text())["kind"]
+        kind = str(json.loads((folder / ABOUT).read_text())["kind"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder} holds no readable Verbalizer: {error}") from error
     if kind == "llm":

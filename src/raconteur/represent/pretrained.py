@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -50,7 +51,7 @@ def load_pretrained(base: str, adapter: Path | None = None) -> tuple[CausalLM, P
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=local, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(base, local_files_only=local, use_safetensors=True, dtype=dtype)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ArtifactError(
             f"language model {base} cannot be read ({_first_line(error)}); "
             "llm.base is a folder with safetensors, or an id of one"

@@ -44,7 +44,13 @@ class TemplateVerbalizer:
         lines = [_lines(history, self._max_events) for history in histories]
         flat = [line for group in lines for line in group]
         counts = iter(len(ids) for ids in encode(self._tokenizer, flat))
-        return [newest_within(group, [next(counts) for _ in group], self._budget_tokens) for group in lines]
+        texts = [newest_within(group, [next(counts) for _ in group], self._budget_tokens) for group in lines]
+        # An event that is longer than the budget by itself is named at least.
+        return [text or self._newest_item(history) for text, history in zip(texts, histories, strict=True)]
+
+    def _newest_item(self, history: History) -> str:
+        named = [mention(event.item_id) for event in history.events[-1:]]
+        return newest_within(named, [len(ids) for ids in encode(self._tokenizer, named)], self._budget_tokens)
 
 
 def _lines(history: History, max_events: int) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3Model
@@ -102,7 +103,7 @@ class SequentialRetriever:
             item_ids = json.loads((folder / "items.json").read_text())
             model = ItemLM(len(item_ids), config)
             model.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise ArtifactError(f"{folder} holds no readable sequential model: {error}") from error
         return cls(model, item_ids, config)
 

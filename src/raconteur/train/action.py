@@ -23,7 +23,6 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from raconteur.artifacts import new_folder
-from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.errors import TrainingError
@@ -35,6 +34,7 @@ from raconteur.represent.styles import draw_style, written
 from raconteur.represent.tokenizer import for_transformers
 from raconteur.retrieve.sequential import body_config
 from raconteur.train.examples import catalogue, facts_of, training_log
+from raconteur.train.identity import training_key
 from raconteur.train.loop import fit
 from raconteur.train.losses import advantages
 from raconteur.train.rewards import Rewards, Rollouts, draw_rollouts
@@ -74,8 +74,13 @@ def train_action(config: Config, data: Path, reasoner: Path, out: Path, checkpoi
     rollouts = draw_rollouts(training_log(dataset), tuple(items), config)
     judge = ChoiceReasoner.load(reasoner)
     verbalizer = start(judge, facts_of(items, config), config)
-    imitated = _imitate(verbalizer, [history for history in rollouts.histories if history.events], config, checkpoints)
-    curves = {"start_loss": imitated["loss"], **_reinforce(verbalizer, judge, rollouts, config, checkpoints)}
+    if not len(rollouts.discoveries()):
+        raise TrainingError("no first-time take of the training log has an event before it; there is nothing to decide")
+    key = training_key(config, SECTIONS, reads=[data, reasoner])
+    histories = [history for history in rollouts.histories if history.events]
+    imitated = _imitate(verbalizer, histories, config, checkpoints / f"action-start-{key}.pt", key)
+    rewarded = _reinforce(verbalizer, judge, rollouts, config, checkpoints / f"action-{key}.pt", key)
+    curves = {"start_loss": imitated["loss"], **rewarded}
     with new_folder(out, kind="verbalizer", config=config.model_dump(mode="json")) as folder:
         verbalizer.save(folder)
         (folder / "curves.json").write_text(json.dumps(curves))
@@ -159,7 +164,7 @@ def actions_of(text: str, num_events: int) -> list[int]:
 
 
 def _imitate(
-    verbalizer: ActionVerbalizer, histories: Sequence[History], config: Config, checkpoints: Path
+    verbalizer: ActionVerbalizer, histories: Sequence[History], config: Config, checkpoint: Path, key: str
 ) -> dict[str, list[float]]:
     """Supervised start: each log is decided in a style of its own."""
     settings = config.verbalizer.action
@@ -172,7 +177,6 @@ def _imitate(
         decided = [torch.tensor(actions_of(text, len(events))) for text, events in zip(texts, shown, strict=True)]
         return F.cross_entropy(logits_PEA[real_PE], torch.cat(decided)), {}
 
-    key = fingerprint(config, *SECTIONS)
     return fit(
         verbalizer.model,
         loss_of,
@@ -180,19 +184,17 @@ def _imitate(
         num_steps=settings.start_steps,
         learning_rate=config.verbalizer.learning_rate,
         seed=config.seed,
-        checkpoint=checkpoints / f"action-start-{key}.pt",
+        checkpoint=checkpoint,
         fingerprint=key,
     )
 
 
 def _reinforce(
-    verbalizer: ActionVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
+    verbalizer: ActionVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoint: Path, key: str
 ) -> dict[str, list[float]]:
     settings = config.verbalizer.action
     rewards = Rewards(judge, rollouts, config)
     known = rollouts.discoveries()
-    if not len(known):
-        raise TrainingError("no first-time take of the training log has an event before it; there is nothing to decide")
     num_prompts = min(settings.prompts_per_step, len(known))
 
     def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -212,7 +214,6 @@ def _reinforce(
             "equal_groups": float(equal_P.mean()),
         }
 
-    key = fingerprint(config, *SECTIONS)
     return fit(
         verbalizer.model,
         loss_of,
@@ -220,7 +221,7 @@ def _reinforce(
         num_steps=settings.num_steps,
         learning_rate=settings.learning_rate,
         seed=config.seed,
-        checkpoint=checkpoints / f"action-{key}.pt",
+        checkpoint=checkpoint,
         fingerprint=key,
     )
 

@@ -77,6 +77,21 @@ def encode_examples(
         TrainingError: the Reasoner does not know an item.
     """
     index = {item_id: number for number, item_id in enumerate(item_ids)}
+    items = known_items(prompts, item_ids)
+    return Examples(
+        texts=prompts.encode_texts(texts),
+        users_B=np.array([sampler.users[user] for user in targets[c.USER_ID]]),
+        truths_B=np.array([index[item] for item in targets[c.ITEM_ID]]),
+        items=items,
+    )
+
+
+def known_items(prompts: Prompts, item_ids: Sequence[str]) -> list[list[int]]:
+    """Token ids of each item as a candidate.
+
+    Raises:
+        TrainingError: the Reasoner does not know an item.
+    """
     items = prompts.encode_items(item_ids)
     unknown = [item_id for item_id, ids in zip(item_ids, items, strict=True) if not ids]
     if unknown:
@@ -84,12 +99,7 @@ def encode_examples(
             f"the Reasoner knows {len(items) - len(unknown)} of {len(items)} items (not '{unknown[0]}'): it was made "
             "for another catalogue; train a Reasoner on this one"
         )
-    return Examples(
-        texts=prompts.encode_texts(texts),
-        users_B=np.array([sampler.users[user] for user in targets[c.USER_ID]]),
-        truths_B=np.array([index[item] for item in targets[c.ITEM_ID]]),
-        items=items,
-    )
+    return items
 
 
 def draw_batch(

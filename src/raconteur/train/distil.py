@@ -22,10 +22,10 @@ from torch import Tensor
 
 from raconteur import columns as c
 from raconteur.artifacts import new_folder
-from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config, StudentConfig
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.prompts import Prompts
+from raconteur.train.identity import training_key
 from raconteur.train.lessons import LESSONS, STATES
 from raconteur.train.loop import fit
 from raconteur.train.losses import softened_divergence
@@ -65,7 +65,7 @@ def distil(config: Config, lessons: Path, reasoner: Path, out: Path, checkpoints
         missed = taste(model, states_BLW, choose_B, read.number_R[rows_B], rng)
         return loss + (1 - settings.hard_weight) * missed, figures | {"taste": missed.item()}
 
-    key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "student", "seed")
+    key = training_key(config, ("student", "seed"), reads=[lessons, reasoner])
     curves = fit(
         model,
         loss_of,

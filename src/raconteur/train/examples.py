@@ -106,7 +106,16 @@ class NegativeSampler:
         self._seen[rows, [index[item] for item in log.events[c.ITEM_ID]]] = True
 
     def draw(self, users_B: IntArray, num: int, rng: np.random.Generator) -> IntArray:
-        """Item numbers [B, num] that the users never touched."""
+        """Item numbers [B, num] that the users never touched.
+
+        Raises:
+            DataError: the catalogue has no item more than asked for.
+        """
+        if num >= len(self.counts_V):
+            raise DataError(
+                f"{num} negatives beside a true item, but the catalogue has {len(self.counts_V)} items; training also "
+                "draws lists of twice evaluate.num_candidates: lower that"
+            )
         keys_BV = self._log_share + rng.gumbel(size=(len(users_B), len(self._log_share)))
         keys_BV[self._seen[users_B]] -= TOUCHED
         return np.argpartition(-keys_BV, num, axis=1)[:, :num]

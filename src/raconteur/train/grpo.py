@@ -20,14 +20,13 @@ from datasets import Dataset as PromptTable
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from raconteur import columns as c
 from raconteur.config.schema import Config
 from raconteur.errors import DataError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.citations import resolve
 from raconteur.represent.rewrite import RewriteVerbalizer
 from raconteur.train.collapse import WINDOW, collapsed
-from raconteur.train.loop import Progress
+from raconteur.train.loop import Progress, check_finite
 from raconteur.train.rewards import Rewards, Rollouts
 
 Curves = dict[str, list[float]]
@@ -69,7 +68,8 @@ def train_grpo(
         options: further settings of TRL's `GRPOConfig`: devices, precision, vLLM.
 
     Raises:
-        DataError: the rollouts hold no first-time take.
+        DataError: no first-time take of the rollouts has an event before it.
+        TrainingError: a weight is not finite.
     """
     settings = config.verbalizer.grpo
     if settings.num_steps == 0:
@@ -86,7 +86,10 @@ def train_grpo(
         callbacks=[_Seeds(), _Lines(settings.num_steps), _Guard(settings.max_kl)],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
+    try:
+        trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
+    finally:
+        check_finite(verbalizer.model, "grpo")  # also where sampling from such weights failed
     verbalizer.model.eval()
     return _curves(trainer.state.log_history)
 
@@ -159,9 +162,12 @@ def _keep_start(verbalizer: RewriteVerbalizer, folder: Path) -> None:
 
 def _prompt_table(verbalizer: RewriteVerbalizer, rollouts: Rollouts, config: Config) -> PromptTable:
     """Prompts of first-time takes, as many as the steps need; where there are fewer they come again."""
-    rows = np.flatnonzero(rollouts.targets[c.DISCOVERY].to_numpy())
+    rows = rollouts.discoveries()
     if not len(rows):
-        raise DataError("GRPO learns from first-time takes, and the training log holds none; check data.targets")
+        raise DataError(
+            "GRPO learns from first-time takes that something happened before, and the training log holds none; "
+            "check data.targets"
+        )
     num = config.verbalizer.grpo.num_steps * config.verbalizer.grpo.prompts_per_step
     chosen = np.resize(np.random.default_rng([config.seed, 3]).permutation(rows), num)
     return PromptTable.from_dict(

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raconteur.artifacts import new_folder
-from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.light import LightRanker, Weights
 from raconteur.train.distil import principal, read_lessons, taught_loss
 from raconteur.train.evidence import read_evidence
+from raconteur.train.identity import training_key
 from raconteur.train.loop import fit
 
 WIDTH, HIDDEN = 32, 64
@@ -48,7 +48,7 @@ def train_light(
         scores_BN = model([read.texts[row] for row in rows_B], shown, parts_BNP, state_BS)
         return taught_loss(scores_BN, read.truth_R[rows_B], read.taught_RN[rows_B], settings)
 
-    key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "student", "seed")
+    key = training_key(config, ("student", "seed"), reads=[lessons, evidence, reasoner])
     curves = fit(
         model,
         loss_of,

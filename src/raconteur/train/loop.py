@@ -51,7 +51,7 @@ def fit(
         Curves: the mean loss and figures since the last log line.
 
     Raises:
-        TrainingError: the loss is not finite, or the checkpoint belongs to another config.
+        TrainingError: the loss or a weight is not finite, or the checkpoint belongs to another config.
     """
     optimizers = _optimizers(model, learning_rate, matrix_rate)
     rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
@@ -77,9 +77,19 @@ def fit(
         if time.monotonic() - saved > CHECKPOINT_EVERY_S:
             _save(model, optimizers, checkpoint, fingerprint, step + 1, curves)
             saved = time.monotonic()
+    check_finite(model, name)
     model.eval()
     _save(model, optimizers, checkpoint, fingerprint, num_steps, curves)
     return curves
+
+
+def check_finite(model: nn.Module, name: str) -> None:
+    """
+    Raises:
+        TrainingError: a weight is not finite; the last step's loss, taken before its update, does not show that.
+    """
+    if not all(torch.isfinite(value).all() for value in model.parameters()):
+        raise TrainingError(f"{name}: the weights are not finite any more; lower the learning rate")
 
 
 class Progress:

@@ -22,7 +22,6 @@ from transformers import Trainer, TrainingArguments
 
 from raconteur import columns as c
 from raconteur.artifacts import new_folder
-from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import Dataset, load_dataset
 from raconteur.errors import ConfigError
@@ -32,6 +31,7 @@ from raconteur.represent.pretrained import CausalLM, adapter_of, with_lora
 from raconteur.train.choice import draw_targets, histories_of
 from raconteur.train.examples import NegativeSampler, TrainingLog, catalogue, facts_of, training_log
 from raconteur.train.grpo import first_and_last, newest_checkpoint, train_grpo
+from raconteur.train.identity import training_key
 from raconteur.train.losses import grpo_loss, listwise_loss
 from raconteur.train.rewards import draw_rollouts
 from raconteur.train.tune import TEXTS
@@ -72,7 +72,8 @@ def train_llm_verbalizer(
     if adapter is None:
         writer.model = with_lora(writer.model, config.llm, seed=config.seed)
     rollouts = draw_rollouts(log, tuple(items), config)
-    folder = checkpoints / f"llm-grpo-{fingerprint(config, *SECTIONS)}"
+    reads = [data, reasoner, *([start] if start else [])]
+    folder = checkpoints / f"llm-grpo-{training_key(config, SECTIONS, reads=reads)}"
     judge: Any = LetterReasoner.load(reasoner)
     rewards = train_grpo(writer, judge, rollouts, config, folder, options=grpo_options(config))
     _publish(out, "verbalizer", config, writer.save, {CURVES: json.dumps(rewards)})
@@ -97,7 +98,7 @@ def tune_llm_reasoner(
         )
     dataset = load_dataset(data)
     log = training_log(dataset)
-    key = fingerprint(config, *SECTIONS, "reasoner")
+    key = training_key(config, (*SECTIONS, "reasoner"), reads=[data, reasoner, verbalizer])
     table = _written(config, log, verbalizer, checkpoints / f"llm-texts-{key}.parquet")
     tuned = LetterReasoner.load(reasoner)
     if adapter_of(reasoner) is None:

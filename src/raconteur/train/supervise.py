@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from raconteur.config.schema import VerbalizerConfig
+from raconteur.errors import TrainingError
 from raconteur.hardware import attend
 from raconteur.represent.rewrite import RewriteVerbalizer
 from raconteur.represent.styles import Style, written
@@ -47,7 +48,14 @@ def supervise(
     """Trains the writer in place on each stage for its share of the steps; returns the curves.
 
     Batches of earlier stages, whose logs are short, are larger.
+
+    Raises:
+        TrainingError: a stage has no pairs.
     """
+    if not all(pairs for _, pairs in stages):
+        raise TrainingError(
+            f"{name}: no log's text is shorter than verbalizer.max_new_tokens = {settings.max_new_tokens}; raise that"
+        )
     ends = np.cumsum([share for share, _ in stages]) * num_steps
 
     def loss_of(step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:

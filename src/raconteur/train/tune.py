@@ -11,17 +11,18 @@ import polars as pl
 from torch import Tensor
 
 from raconteur.artifacts import new_folder
-from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.load import writer_of
 from raconteur.train.choice import choice_loss, draw_batch, draw_targets, encode_examples, histories_of
 from raconteur.train.examples import NegativeSampler, TrainingLog, training_log
+from raconteur.train.identity import training_key
 from raconteur.train.loop import fit
 from raconteur.types import Verbalizer
 
 TEXTS = "texts.parquet"
+SECTIONS = ("data", "world", "evaluate", "sequential", "reasoner", "text", "verbalizer", "seed")  # what decides
 
 
 def tune_reasoner(
@@ -46,7 +47,7 @@ def tune_reasoner(
         batch = draw_batch(examples, tuned.prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
         return choice_loss(tuned.model, batch, settings.lm_weight, rng, settings.loss)
 
-    key = fingerprint(config, "data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")
+    key = training_key(config, SECTIONS, reads=[data, reasoner], texts=table["text"].to_list())
     curves = fit(
         tuned.model,
         loss_of,

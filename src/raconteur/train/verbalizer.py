@@ -14,7 +14,6 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from raconteur.artifacts import new_folder
-from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.reason.choice import ChoiceReasoner
@@ -25,14 +24,24 @@ from raconteur.represent.styles import draw_style
 from raconteur.represent.tokenizer import for_transformers
 from raconteur.retrieve.sequential import body_config
 from raconteur.train.best import best_style
-from raconteur.train.choice import draw_targets, histories_of
+from raconteur.train.choice import draw_targets, histories_of, known_items
 from raconteur.train.examples import catalogue, facts_of, training_log
 from raconteur.train.grpo import first_and_last, train_grpo
+from raconteur.train.identity import training_key
 from raconteur.train.rewards import MAX_EXAMPLES, Rewards, Rollouts, draw_rollouts
 from raconteur.train.supervise import STAGES, pairs_of, supervise
 
 CURVES = "curves.json"
-SECTIONS = ("data", "world", "sequential", "reasoner", "text", "verbalizer", "seed")  # of the config: what decides
+SECTIONS = (
+    "data",
+    "world",
+    "evaluate",
+    "sequential",
+    "reasoner",
+    "text",
+    "verbalizer",
+    "seed",
+)  # of the config: what decides
 
 
 def start_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
@@ -42,7 +51,7 @@ def start_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
     rng = np.random.default_rng([config.seed, 2])
     histories = histories_of(log, draw_targets(log, MAX_EXAMPLES, rng), config.text.max_events)
     writer = _start(ChoiceReasoner.load(reasoner), facts_of(catalogue(dataset), config), config)
-    key = fingerprint(config, *SECTIONS)
+    key = training_key(config, SECTIONS, reads=[data, reasoner])
     curves = supervise(
         writer,
         [(share, pairs_of(writer, histories, length, lambda: draw_style(rng))) for share, length in STAGES],
@@ -62,7 +71,8 @@ def teach_style(config: Config, data: Path, reasoner: Path, start: Path, out: Pa
     writer, judge, rollouts = _opened(config, data, reasoner, start)
     curves = json.loads((start / CURVES).read_text())
     if config.verbalizer.best_steps > 0:
-        curves["best_loss"] = _teach(writer, judge, rollouts, config, checkpoints)
+        key = training_key(config, SECTIONS, reads=[data, reasoner, start])
+        curves["best_loss"] = _teach(writer, judge, rollouts, config, checkpoints, key)
     _save(writer, curves, config, out)
 
 
@@ -71,14 +81,15 @@ def reward_verbalizer(
 ) -> dict[str, float]:
     """Writes the folder of a writer that goes on from `start` by GRPO; returns the first and last rewards."""
     writer, judge, rollouts = _opened(config, data, reasoner, start)
-    rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{fingerprint(config, *SECTIONS)}")
+    key = training_key(config, SECTIONS, reads=[data, reasoner, start])
+    rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{key}")
     _save(writer, json.loads((start / CURVES).read_text()) | rewards, config, out)
     return first_and_last(rewards)
 
 
 def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
     """All three in a row, the first two kept below `checkpoints`; returns the first and last rewards of GRPO."""
-    key = fingerprint(config, *SECTIONS)
+    key = training_key(config, SECTIONS, reads=[data, reasoner])
     start, best = (checkpoints / f"{name}-{key}" for name in ("start", "best"))
     if not start.exists():
         start_verbalizer(config, data, reasoner, start, checkpoints)
@@ -93,7 +104,9 @@ def _opened(
     dataset = load_dataset(data)
     writer, judge = RewriteVerbalizer.load(start), ChoiceReasoner.load(reasoner)
     same_vocabulary(judge.prompts.tokenizer, writer.tokenizer.backend_tokenizer)
-    return writer, judge, draw_rollouts(training_log(dataset), tuple(catalogue(dataset)), config)
+    item_ids = tuple(catalogue(dataset))
+    known_items(judge.prompts, item_ids)
+    return writer, judge, draw_rollouts(training_log(dataset), item_ids, config)
 
 
 def _save(writer: RewriteVerbalizer, curves: dict[str, list[float]], config: Config, out: Path) -> None:
@@ -103,14 +116,13 @@ def _save(writer: RewriteVerbalizer, curves: dict[str, list[float]], config: Con
 
 
 def _teach(
-    writer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path
+    writer: RewriteVerbalizer, judge: ChoiceReasoner, rollouts: Rollouts, config: Config, checkpoints: Path, key: str
 ) -> list[float]:
     """Teaches the style in place; returns the losses."""
     settings = config.verbalizer
     rng = np.random.default_rng([config.seed, 6])
     style = best_style(Rewards(judge, rollouts, config), rollouts, writer.facts, config.text, rng)
     pairs = pairs_of(writer, rollouts.histories, config.text.max_events, lambda: style)
-    key = fingerprint(config, *SECTIONS)
     return supervise(
         writer,
         [(1.0, pairs)],

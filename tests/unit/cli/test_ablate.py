@@ -30,6 +30,7 @@ def folder(tmp_path):
     (tmp_path / "absent.toml").write_text(ABSENT)
     head = '[ablation]\nname = "a"\nworkdir = "runs"\ndata = ["absent.toml"]\n'
     (tmp_path / "a.toml").write_text(head + 'verbalizers = ["clean"]\nreasoners = ["frozen"]\n')
+    (tmp_path / "blocked.toml").write_text((tmp_path / "a.toml").read_text().replace('"runs"', '"a.toml/runs"'))
     return tmp_path
 
 
@@ -60,6 +61,8 @@ def test_report_alone_runs_nothing(folder):
         (["--config", "none.toml"], ["none.toml does not exist"]),
         (["--config", "a.toml", "--cell", "world/*"], ["nothing fits 'world/*'", "absent/0/baselines"]),
         (["--config", "a.toml", "--set", "nothing.at=1"], ["nothing", "unknown setting"]),
+        (["--config", "."], ["config file . cannot be read"]),
+        (["--config", "blocked.toml"], ["ablation.workdir", "a.toml/runs cannot be written: Not a directory"]),
     ],
 )
 def test_known_error_is_one_clear_line_and_status_1(folder, arguments, words):

@@ -21,6 +21,11 @@ def test_load_files_left_to_right_then_overrides(tmp_path):
         ("student.width", "not of the form"),
         ("data.layout=movielens", "set data.path"),
         ("verbalizer.max_new_tokens=500", "text.history_tokens"),
+        ("sequential.num_heads=3", r"sequential.width = 128 cannot be dealt out evenly, in pairs"),
+        ("verbalizer.num_heads=3", "verbalizer.num_heads = 3"),
+        ("student.num_heads=5", "student.num_heads = 5"),
+        ("evaluate.max_users=0", "evaluate.max_users"),
+        ("seed=-1", "seed"),
     ],
 )
 def test_load_refused_setting_is_one_line_that_names_it(override, message):
@@ -35,6 +40,8 @@ def test_load_missing_or_broken_file_is_named(tmp_path):
     (tmp_path / "bad.toml").write_text("= 3")
     with pytest.raises(ConfigError, match="is no TOML"):
         load([tmp_path / "bad.toml"])
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load([tmp_path])
 
 
 def test_fingerprint_only_the_named_sections_count():

@@ -10,7 +10,7 @@ from torch.distributed.tensor import DTensor
 
 from raconteur.artifacts import new_folder
 from raconteur.config.schema import Config, LlmConfig
-from raconteur.errors import ArtifactError
+from raconteur.errors import ArtifactError, ConfigError
 from raconteur.represent.citations import resolve
 from raconteur.represent.llm import LlmVerbalizer
 from raconteur.represent.mentions import mentioned
@@ -67,9 +67,8 @@ def test_prompt_that_is_too_long_leaves_the_oldest_events_out(chat_base, facts, 
     assert len(cut.tokenizer(prompt)["input_ids"]) < num_tokens
 
 
-@pytest.mark.parametrize("limit", [1, 1200, 1300, 1400, 4096])
-def test_prompt_fits_its_limit_or_holds_no_event(writer, evening, limit):
-    cut = LlmVerbalizer(
+def limited(writer, limit):
+    return LlmVerbalizer(
         writer.model,
         writer.tokenizer,
         writer.facts,
@@ -79,8 +78,19 @@ def test_prompt_fits_its_limit_or_holds_no_event(writer, evening, limit):
         max_new_tokens=8,
         max_prompt_tokens=limit,
     )
+
+
+@pytest.mark.parametrize("limit", [1200, 1300, 1400, 4096])
+def test_prompt_fits_its_limit_or_holds_no_event(writer, evening, limit):
+    cut = limited(writer, limit)
     prompt = cut.prompt(evening)
     assert len(cut.tokenizer(prompt)["input_ids"]) <= limit or "<log>\n</log>" in prompt
+
+
+@pytest.mark.parametrize("limit", [1, 600])
+def test_prompt_limit_that_holds_no_instruction_is_refused(writer, limit):
+    with pytest.raises(ConfigError, match=f"llm.max_prompt_tokens = {limit}, but the instruction alone has"):
+        limited(writer, limit)
 
 
 def test_write_keeps_order_and_gives_an_empty_history_an_empty_text(writer, evening):

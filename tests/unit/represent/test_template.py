@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from raconteur.represent.template import TemplateVerbalizer, event_text, value_text
@@ -39,3 +40,9 @@ def test_write_future_events_of_others_do_not_change_a_text(tokenizer, evening):
     later = History("bob", (Event("2", evening.events[-1].event_time + timedelta(days=9), "play"),))
     writer = TemplateVerbalizer(tokenizer, budget_tokens=90, max_events=5)
     assert writer.write([evening, later])[0] == writer.write([evening])[0]
+
+
+def test_write_newest_event_longer_than_the_budget_is_named_at_least(tokenizer, evening):
+    *older, newest = evening.events
+    long = History("ann", (*older, replace(newest, context={"note": "🎬" * 24})))
+    assert TemplateVerbalizer(tokenizer, budget_tokens=20, max_events=5).write([long]) == ["<item:1>"]

@@ -1,8 +1,10 @@
 import numpy as np
 import polars as pl
+import pytest
 
 from raconteur.data.dataset import load_dataset
 from raconteur.data.takes import takes_before
+from raconteur.errors import DataError
 from raconteur.train.choice import draw_targets, histories_of
 from raconteur.train.examples import NegativeSampler, catalogue, choices, training_log
 
@@ -61,3 +63,12 @@ def test_negative_sampler_draws_distinct_items_that_the_user_never_touched(small
         touched = set(log.events.filter(pl.col("user_id") == names[int(number)])["item_id"])
         assert len(set(row)) == 5
         assert touched.isdisjoint({item_ids[item] for item in row})
+
+
+def test_negative_sampler_more_negatives_than_items_are_refused(small):
+    dataset = load_dataset(small.workdir / "data")
+    item_ids = tuple(catalogue(dataset))
+    sampler = NegativeSampler(training_log(dataset), item_ids)
+    assert sampler.draw(np.array([0]), len(item_ids) - 1, np.random.default_rng(0)).shape == (1, len(item_ids) - 1)
+    with pytest.raises(DataError, match=r"60 negatives beside a true item, but the catalogue has 60 items"):
+        sampler.draw(np.array([0]), len(item_ids), np.random.default_rng(0))

@@ -1,6 +1,7 @@
 """GRPO of a tiny untrained writer: what TRL makes of the rewards, what stops it, and that it resumes exactly."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from raconteur import columns as c
 from raconteur.config.schema import Config
-from raconteur.errors import DataError
+from raconteur.errors import DataError, TrainingError
 from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
 from raconteur.reason.prompts import Prompts
 from raconteur.represent.citations import VOCABULARY
@@ -190,6 +191,22 @@ def test_train_grpo_no_steps_leaves_the_start(tmp_path, tokenizer, judge, rollou
     before = weights(verbalizer)
     assert train_grpo(verbalizer, judge, rollouts, settings, tmp_path)["reward"] == []
     assert equal(before, weights(verbalizer))
+
+
+@pytest.mark.parametrize(
+    "num_steps", [1, 3]
+)  # in the last step, and where weights that are not finite are sampled from
+def test_train_grpo_that_diverges_is_refused(tmp_path, tokenizer, judge, rollouts, num_steps):
+    settings = config(num_steps=num_steps, learning_rate=float("inf"))
+    with pytest.raises(TrainingError, match="grpo: the weights are not finite"):
+        train_grpo(writer(tokenizer, settings), judge, rollouts, settings, tmp_path)
+
+
+def test_train_grpo_takes_that_nothing_happened_before_are_left_out(tmp_path, tokenizer, judge, rollouts):
+    settings = config(num_steps=1)
+    empty = [History(history.user_id, ()) for history in rollouts.histories]
+    with pytest.raises(DataError, match="something happened before"):
+        train_grpo(writer(tokenizer, settings), judge, replace(rollouts, histories=empty), settings, tmp_path)
 
 
 def test_train_grpo_log_without_first_time_takes_is_refused(tmp_path, tokenizer, judge, rollouts):

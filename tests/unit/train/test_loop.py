@@ -71,3 +71,22 @@ def test_fit_loss_that_is_no_number_stops_with_the_step(tmp_path):
             checkpoint=tmp_path / "x.pt",
             fingerprint="a",
         )
+
+
+def test_fit_weights_that_are_not_finite_after_the_last_step_are_refused(tmp_path):
+    model = nn.Linear(2, 1)
+
+    def loss_of(_step: int, _rng: np.random.Generator):
+        return (model.weight * 1e30).sum() * float(model.weight.detach().abs().sum() < 1e9), {}
+
+    with pytest.raises(TrainingError, match="weights are not finite"):
+        fit(
+            model,
+            loss_of,
+            name="toy",
+            num_steps=1,
+            learning_rate=torch.inf,
+            seed=0,
+            checkpoint=tmp_path / "c",
+            fingerprint="a",
+        )

@@ -27,6 +27,12 @@ def test_listwise_loss_two_candidates_by_hand():
     assert listwise_loss(scores, torch.tensor([1])).item() == pytest.approx(-math.log(0.25))
 
 
+def test_listwise_loss_is_the_mean_over_the_lists():
+    # -ln 3/4 and -ln 1/4: together -ln 3/16, halved
+    scores = torch.tensor([[math.log(3.0), 0.0], [math.log(3.0), 0.0]])
+    assert listwise_loss(scores, torch.tensor([0, 1])).item() == pytest.approx(-math.log(3 / 16) / 2)
+
+
 def test_pointwise_loss_two_candidates_by_hand():
     # sigmoid of (0, ln 3) is (1/2, 3/4): -ln 1/2 for the truth, -ln (1 - 3/4) for the other, halved
     loss = pointwise_loss(torch.tensor([[0.0, math.log(3.0)]]), torch.tensor([0]))

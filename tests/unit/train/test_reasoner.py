@@ -1,20 +1,22 @@
 """Frozen Reasoners of each arm, hardly trained: what they start from, what they read, what their folder says."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from raconteur.config.load import fingerprint
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
-from raconteur.errors import TrainingError
+from raconteur.errors import ArtifactError, TrainingError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.mentions import mention
 from raconteur.represent.tokenizer import encode
 from raconteur.retrieve.sequential import SequentialRetriever
-from raconteur.train.reasoner import train_reasoner
+from raconteur.train.identity import training_key
+from raconteur.train.reasoner import SECTIONS, train_reasoner
 from raconteur.train.sequential import train_sequential
 
 ARMS = {
@@ -113,6 +115,26 @@ def test_train_reasoner_started_again_ends_with_the_same_weights(trained, small,
     assert all(first[name].equal(second[name]) for name in first)
 
 
+def test_train_reasoner_with_other_candidates_goes_on_from_no_checkpoint(trained):
+    config = Config.model_validate(json.loads((trained / "arm-default" / "manifest.json").read_text())["config"])
+    other = config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"num_candidates": 4})})
+    for out, checkpoints in (("four", "arms-checkpoints"), ("four-fresh", "four-checkpoints")):
+        train_reasoner(other, trained / "data", trained / "arms-retriever", trained / out, trained / checkpoints)
+    weights = [load_file(trained / out / "model.safetensors") for out in ("four", "four-fresh", "arm-default")]
+    assert all(weights[0][name].equal(weights[1][name]) for name in weights[0])
+    assert not all(weights[0][name].equal(weights[2][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize("damage", [b"", b"half of a file"])
+def test_load_of_damaged_weights_is_refused(trained, tmp_path, damage):
+    for arm, load in (("arm-default", ChoiceReasoner.load), ("arms-retriever", SequentialRetriever.load)):
+        folder = tmp_path / arm
+        shutil.copytree(trained / arm, folder)
+        (folder / "model.safetensors").write_bytes(damage)
+        with pytest.raises(ArtifactError, match="holds no readable"):
+            load(folder)
+
+
 def test_train_reasoner_checkpoint_of_another_config_is_refused(trained):
     config = Config.model_validate(json.loads((trained / "arm-default" / "manifest.json").read_text())["config"])
     checkpoints = trained / "arms-checkpoints"
@@ -124,4 +146,5 @@ def test_train_reasoner_checkpoint_of_another_config_is_refused(trained):
 
 
 def _key(config):
-    return fingerprint(config, "data", "world", "sequential", "reasoner", "text", "seed")
+    data = Path(config.workdir) / "data"
+    return training_key(config, SECTIONS, reads=[data, Path(config.workdir) / "arms-retriever"])

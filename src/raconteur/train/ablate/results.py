@@ -11,6 +11,8 @@ from typing import Any
 import polars as pl
 
 from raconteur import columns as c
+from raconteur.artifacts import verify
+from raconteur.errors import ArtifactError
 from raconteur.evaluate.arms import ORACLE
 from raconteur.evaluate.bootstrap import Interval, difference_interval, mean_interval, relative_interval
 from raconteur.evaluate.choice import ALL, COLD, DISCOVERY, TAIL
@@ -84,6 +86,18 @@ class Paired:
     slice_name: str
     difference: Interval
     relative: Interval | None
+
+
+def damaged(cells: Sequence[Cell]) -> dict[str, str]:
+    """Finished cells whose files were changed or cut short since, by name, with what to do about each."""
+    found = {}
+    for cell in cells:
+        if cell.stage.done:
+            try:
+                verify(cell.stage.folder)
+            except ArtifactError as error:
+                found[cell.name] = f"{error}; delete {cell.stage.folder} and run again"
+    return found
 
 
 def gather(cells: Sequence[Cell]) -> list[Results]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raconteur.artifacts import MANIFEST, read_manifest, write_json
+from raconteur.artifacts import MANIFEST, read_manifest, verify, write_json
 
 Run = Callable[[Path, Path], object]  # where to write, checkpoints
 Say = Callable[[str], None]
@@ -59,10 +59,14 @@ def upstream(last: Stage) -> list[Stage]:
 
 
 def bring(last: Stage, say: Say) -> Path:
-    """Makes a stage and whatever it lacks; returns its folder."""
+    """Makes a stage and whatever it lacks; returns its folder.
+
+    Raises:
+        ArtifactError: a stage that another is made from was damaged since it was written.
+    """
     for step in upstream(last):
         if not step.done:
-            with _locked(step):
+            with _locked(step, say):
                 if not step.done:  # another program may have made it while we waited
                     say(f"{step.name} ...")
                     _make(step)
@@ -76,6 +80,8 @@ def spent(made: Stage) -> dict[str, Any]:
 
 
 def _make(step: Stage) -> None:
+    for need in step.needs:
+        verify(need.folder)
     checkpoints = _checkpoints(step)
     resumed = checkpoints.exists()
     unfinished = step.folder.with_name(f".{step.folder.name}.new")
@@ -83,6 +89,7 @@ def _make(step: Stage) -> None:
     step.run(unfinished, checkpoints)
     took = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began}
     write_json(unfinished / MANIFEST, read_manifest(unfinished) | {"stage": step.name, **took, "resumed": resumed})
+    shutil.rmtree(step.folder, ignore_errors=True)  # what is there has no manifest, so it is no finished stage
     unfinished.rename(step.folder)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -92,9 +99,13 @@ def _checkpoints(step: Stage) -> Path:
 
 
 @contextmanager
-def _locked(step: Stage) -> Iterator[None]:
+def _locked(step: Stage, say: Say) -> Iterator[None]:
     path = step.folder.parent / "checkpoints" / f"{step.folder.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"{step.name}: another program is at it; waiting")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

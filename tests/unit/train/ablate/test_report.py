@@ -106,6 +106,16 @@ def results(cells):
     return found
 
 
+@pytest.mark.parametrize("name", ["cell.json", "outcomes.parquet"])
+def test_report_of_a_damaged_cell_names_it_and_has_the_others(ablation, cells, name):
+    broken = next(cell for cell in cells if cell.verbalizer == "rewrite" and cell.stage.done)
+    (broken.stage.folder / name).write_bytes(b"{")
+    page = write_report(ablation(CELLS), cells, failed={}, command="raconteur ablate").read_text()
+    assert f"{name} does not match its checksum" in page
+    assert f"delete {broken.stage.folder} and run again" in page
+    assert "| frozen + template |" in page
+
+
 def test_table_means_over_seeds_then_users(results):
     rows = {row.arm: row for row in table(results, "popularity")}
     template = rows[TEMPLATE]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raconteur.artifacts import new_folder, verify
+from raconteur.errors import ArtifactError
 from raconteur.train.ablate.stages import bring, spent, stage, upstream
 
 
@@ -81,6 +82,22 @@ def test_bring_of_two_at_once_makes_a_stage_once(tmp_path):
         thread.join()
     assert entered.is_set()
     assert log == ["slow"]
+
+
+def test_bring_half_made_folder_is_made_again(tmp_path):
+    made = stage("made", tmp_path, {}, (), writes("whole"))
+    made.folder.mkdir(parents=True)
+    (made.folder / "text").write_text("half")
+    assert (bring(made, quiet) / "text").read_text() == "whole"
+
+
+def test_bring_damaged_need_is_refused_by_name(tmp_path):
+    base = stage("base", tmp_path, {}, (), writes("base"))
+    (bring(base, quiet) / "text").write_text("changed")
+    top = stage("top", tmp_path, {}, (base,), writes("top"))
+    with pytest.raises(ArtifactError, match=r"base-.*text does not match its checksum"):
+        bring(top, quiet)
+    assert not top.done
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none(), min_size=1))
