@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raconteur.cli.settings import Overrides
+from raconteur.cli.settings import Overrides, make_workdir
 from raconteur.threads import wait_briefly
 
 CONFIG = Path("configs/ablation.toml")
@@ -39,8 +39,9 @@ def ablate(
     if dry_run:
         typer.echo(describe(chosen))
         return
-    _make_workdir(ablation.workdir)
+    make_workdir(ablation.workdir)
     from raconteur.train.ablate.report import write_report
+    from raconteur.train.ablate.results import damaged
 
     failed: dict[str, str] = {}
     if not report:
@@ -52,17 +53,9 @@ def ablate(
             typer.echo(
                 f"the time is up; {len(outcome.left)} cells are left, the next run goes on with {outcome.left[0]}"
             )
+    failed |= damaged(cells)
     command = shlex.join(["raconteur", *sys.argv[1:]])
     typer.echo(f"report: {write_report(ablation, cells, failed=failed, command=command)}")
     if failed:
         typer.echo("\n".join(["failed:", *(f"  {name}: {reason}" for name, reason in failed.items())]), err=True)
         raise typer.Exit(1)
-
-
-def _make_workdir(workdir: Path) -> None:
-    from raconteur.errors import ConfigError
-
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"ablation.workdir {workdir} cannot be written: {error.strerror}") from None

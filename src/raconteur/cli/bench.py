@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raconteur.cli.settings import ConfigFiles, DryRun, Overrides, resolve, write_resolved
+from raconteur.threads import wait_briefly
 
 if TYPE_CHECKING:
     from raconteur.config.schema import Config
@@ -77,9 +78,10 @@ def grpo(
     config: ConfigFiles = None,
     overrides: Overrides = None,
     dry_run: DryRun = False,
-    num_steps: Annotated[int, typer.Option(min=1, help="Over which the time of a step is the mean.")] = 8,
+    num_steps: Annotated[int, typer.Option(min=1, max=8, help="Over which the time of a step is the mean.")] = 8,
 ) -> None:
     """Measure a GRPO step of the writer at the config's sizes, on models that are hardly trained."""
+    wait_briefly()
     resolved = resolve(config, overrides, dry_run=dry_run)
     from raconteur.train.grpo_speed import time_grpo_step
 

@@ -3,6 +3,7 @@
 Importing this costs nothing: pydantic and the schema are loaded when a command resolves its config, not for `--help`.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,19 @@ def resolve(files: list[Path] | None, overrides: list[str] | None, *, dry_run: b
         typer.echo(config.model_dump_json(indent=2))
         raise typer.Exit
     return config.model_copy(update={"workdir": config.workdir.resolve()})
+
+
+def make_workdir(workdir: Path) -> None:
+    """
+    Raises:
+        ConfigError: nothing can be written there.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"workdir {workdir} cannot be made: {error.strerror}") from None
+    if not os.access(workdir, os.W_OK):
+        raise ConfigError(f"workdir {workdir} cannot be written")
 
 
 def write_resolved(config: "Config", *, name: str = RESOLVED) -> Path:

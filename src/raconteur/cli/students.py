@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from raconteur.cli.settings import Overrides
+from raconteur.cli.settings import Overrides, make_workdir
 from raconteur.threads import wait_briefly
 
 CONFIG = Path("configs/ablation.toml")
@@ -37,5 +37,6 @@ def students(
         return
     from raconteur.train.ablate.students_page import write_page
 
+    make_workdir(ablation.workdir)
     command = shlex.join(["raconteur", *sys.argv[1:]])
     typer.echo(f"page: {write_page(chosen, ablation.workdir, command=command)}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
 from raconteur.config.load import load
 from raconteur.config.schema import Config, Settings
@@ -36,7 +36,7 @@ class AblateConfig(Settings):
     name: Name
     workdir: Path  # stages, cells and the report
     data: tuple[Path, ...] = Field(min_length=1)  # config files; relative ones from this file's folder
-    seeds: tuple[int, ...] = Field((0,), min_length=1)  # of the models; the data are prepared once
+    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)  # of the models; the data are prepared once
     verbalizers: tuple[VerbalizerName, ...] = ("template", "clean", "zero-shot", "action", "rewrite")
     # Untuned; tuned on the template's text; on that text; and then with retrieval beside it.
     reasoners: tuple[ReasonerName, ...] = ("frozen", "raw", "own", "linked")

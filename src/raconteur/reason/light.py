@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from raconteur.artifacts import MANIFEST, verify
@@ -110,7 +111,7 @@ class LightRanker:
             if kind != KIND:
                 raise ArtifactError(f"{folder} holds a model of kind '{kind}', expected '{KIND}'")
             weights = Weights(**load_file(folder / WEIGHTS))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ArtifactError(f"{folder} holds no readable light ranker: {error}") from error
         return cls(weights, Prompts.load(folder))
 

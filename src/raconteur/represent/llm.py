@@ -74,7 +74,9 @@ class NotePrompts:
         self._max_events = text.max_events
         num_said = len(tokenizer(self._request([]))["input_ids"])
         if num_said >= max_tokens:
-            raise ConfigError(f"llm.max_prompt_tokens = {max_tokens}, but the instruction alone has {num_said} tokens")
+            raise ConfigError(
+                f"llm.max_prompt_tokens = {max_tokens}, but the instruction alone has {num_said}; raise it"
+            )
         self._log_tokens = max_tokens - num_said
 
     def shown(self, history: History) -> tuple[Event, ...]:

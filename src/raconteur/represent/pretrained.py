@@ -123,7 +123,7 @@ def _with_adapter(model: PreTrainedModel, adapter: Path) -> PeftModel:
         raise ArtifactError(f"{adapter} holds no LoRA weights in safetensors ({WEIGHTS})")
     try:
         return PeftModel.from_pretrained(model, str(adapter), is_trainable=True, torch_device="cpu")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ArtifactError(f"{adapter} does not fit the language model: {_first_line(error)}") from error
 
 

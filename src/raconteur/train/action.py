@@ -25,7 +25,6 @@ from transformers import Qwen3ForCausalLM
 from raconteur.artifacts import new_folder
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
-from raconteur.errors import TrainingError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.action import ACTIONS, ActionVerbalizer
 from raconteur.represent.citations import DROP, KEEP
@@ -33,12 +32,12 @@ from raconteur.represent.facts import Facts
 from raconteur.represent.styles import draw_style, written
 from raconteur.represent.tokenizer import for_transformers
 from raconteur.retrieve.sequential import body_config
+from raconteur.train.choice import known_items
 from raconteur.train.examples import catalogue, facts_of, training_log
-from raconteur.train.identity import training_key
+from raconteur.train.identity import OF_WRITERS, training_key
 from raconteur.train.loop import fit
 from raconteur.train.losses import advantages
 from raconteur.train.rewards import Rewards, Rollouts, draw_rollouts
-from raconteur.train.verbalizer import SECTIONS
 from raconteur.types import History
 
 
@@ -67,16 +66,17 @@ def train_action(config: Config, data: Path, reasoner: Path, out: Path, checkpoi
         of one log line.
 
     Raises:
-        TrainingError: no first-time take of the training log has an event before it.
+        DataError: no first-time take of the training log has an event before it.
+        TrainingError: the Reasoner does not know an item.
     """
     dataset = load_dataset(data)
     items = catalogue(dataset)
     rollouts = draw_rollouts(training_log(dataset), tuple(items), config)
     judge = ChoiceReasoner.load(reasoner)
     verbalizer = start(judge, facts_of(items, config), config)
-    if not len(rollouts.discoveries()):
-        raise TrainingError("no first-time take of the training log has an event before it; there is nothing to decide")
-    key = training_key(config, SECTIONS, reads=[data, reasoner])
+    known_items(judge.prompts, rollouts.item_ids)
+    rollouts.discoveries()  # refused before the start is trained, where there is none
+    key = training_key(config, OF_WRITERS, reads=[data, reasoner])
     histories = [history for history in rollouts.histories if history.events]
     imitated = _imitate(verbalizer, histories, config, checkpoints / f"action-start-{key}.pt", key)
     rewarded = _reinforce(verbalizer, judge, rollouts, config, checkpoints / f"action-{key}.pt", key)

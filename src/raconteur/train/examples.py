@@ -109,7 +109,7 @@ class NegativeSampler:
         """Item numbers [B, num] that the users never touched.
 
         Raises:
-            DataError: the catalogue has no item more than asked for.
+            DataError: as many are asked for as the catalogue has items.
         """
         if num >= len(self.counts_V):
             raise DataError(

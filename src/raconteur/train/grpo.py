@@ -21,7 +21,6 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from raconteur.config.schema import Config
-from raconteur.errors import DataError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.citations import resolve
 from raconteur.represent.rewrite import RewriteVerbalizer
@@ -88,8 +87,10 @@ def train_grpo(
     trainer.remove_callback(PrinterCallback)
     try:
         trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
-    finally:
-        check_finite(verbalizer.model, "grpo")  # also where sampling from such weights failed
+    except Exception:
+        check_finite(verbalizer.model, "grpo")  # which says why sampling failed
+        raise
+    check_finite(verbalizer.model, "grpo")
     verbalizer.model.eval()
     return _curves(trainer.state.log_history)
 
@@ -162,14 +163,8 @@ def _keep_start(verbalizer: RewriteVerbalizer, folder: Path) -> None:
 
 def _prompt_table(verbalizer: RewriteVerbalizer, rollouts: Rollouts, config: Config) -> PromptTable:
     """Prompts of first-time takes, as many as the steps need; where there are fewer they come again."""
-    rows = rollouts.discoveries()
-    if not len(rows):
-        raise DataError(
-            "GRPO learns from first-time takes that something happened before, and the training log holds none; "
-            "check data.targets"
-        )
     num = config.verbalizer.grpo.num_steps * config.verbalizer.grpo.prompts_per_step
-    chosen = np.resize(np.random.default_rng([config.seed, 3]).permutation(rows), num)
+    chosen = np.resize(np.random.default_rng([config.seed, 3]).permutation(rollouts.discoveries()), num)
     return PromptTable.from_dict(
         {"prompt": [verbalizer.prompt(rollouts.histories[row]) for row in chosen], "row": chosen.tolist()}
     )

@@ -33,7 +33,7 @@ def time_grpo_step(config: Config, folder: Path, num_steps: int) -> StepTime:
     Args:
         config: says the data, the sizes of the models and the samples a step.
         folder: everything that is written.
-        num_steps: over which the time of a step is the mean.
+        num_steps: over which the time of a step is the mean; too few for a collapse to be looked for.
     """
     config = _hardly_trained(config)
     data, retriever, reasoner, start = (folder / name for name in ("data", "retriever", "reasoner", "start"))
@@ -50,11 +50,11 @@ def time_grpo_step(config: Config, folder: Path, num_steps: int) -> StepTime:
 
     took("first", 1)  # loads libraries and wakes threads
     alone = took("alone", 1)
-    seconds = took("timed", 1 + num_steps) - alone
+    seconds = (took("timed", 1 + num_steps) - alone) / num_steps
     num_tokens = json.loads((folder / "timed" / CURVES).read_text())["num_tokens"]
     grpo = config.verbalizer.grpo
     return StepTime(
-        seconds=seconds / (len(num_tokens) - 1),  # a collapse may have stopped the training before its last step
+        seconds=seconds,
         num_parameters=RewriteVerbalizer.load(start).model.num_parameters(),
         num_samples=grpo.prompts_per_step * grpo.group_size,
         num_tokens=float(np.mean(num_tokens)),

@@ -32,6 +32,7 @@ from raconteur.train.choice import draw_targets, histories_of
 from raconteur.train.examples import NegativeSampler, TrainingLog, catalogue, facts_of, training_log
 from raconteur.train.grpo import first_and_last, newest_checkpoint, train_grpo
 from raconteur.train.identity import training_key
+from raconteur.train.loop import check_finite
 from raconteur.train.losses import grpo_loss, listwise_loss
 from raconteur.train.rewards import draw_rollouts
 from raconteur.train.tune import TEXTS
@@ -128,6 +129,7 @@ def tune_llm_reasoner(
         data_collator=_Collator(tuned.prompts),
     )
     trainer.train(resume_from_checkpoint=newest_checkpoint(Path(str(trainer.args.output_dir))))
+    check_finite(tuned.model, "tune")
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     texts = {CURVES: json.dumps({"loss": losses})}
     _publish(out, "reasoner", config, tuned.save, texts, {TEXTS: table})

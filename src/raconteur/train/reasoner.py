@@ -38,12 +38,11 @@ from raconteur.train.choice import (
     next_token_loss,
 )
 from raconteur.train.examples import NegativeSampler, catalogue, facts_of, training_log
-from raconteur.train.identity import training_key
+from raconteur.train.identity import OF_READERS, training_key
 from raconteur.train.loop import fit
 from raconteur.train.taste import Taste
 from raconteur.types import FloatArray, History, Item
 
-SECTIONS = ("data", "world", "evaluate", "sequential", "reasoner", "text", "seed")  # of the config: what decides
 MAX_EXAMPLES = 24_000
 TEMPLATE_SHARE = 0.25
 TOKENIZER_TEXTS = 2_000
@@ -88,7 +87,7 @@ def train_reasoner(config: Config, data: Path, retriever: Path, out: Path, check
         loss, figures = choice_loss(model, batch, settings.lm_weight, rng, settings.loss, taste)
         return loss + settings.lm_weight * _document_loss(model, encoded, prompts.pad_id, rng), figures
 
-    key = training_key(config, SECTIONS, reads=[data, retriever])
+    key = training_key(config, OF_READERS, reads=[data, retriever])
     curves = fit(
         model,
         loss_of,

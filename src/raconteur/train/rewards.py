@@ -21,6 +21,7 @@ import polars as pl
 
 from raconteur import columns as c
 from raconteur.config.schema import Config
+from raconteur.errors import DataError
 from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.mentions import mentioned
 from raconteur.represent.template import TemplateVerbalizer
@@ -49,9 +50,19 @@ class Rollouts:
     item_ids: tuple[str, ...]
 
     def discoveries(self) -> npt.NDArray[np.int64]:
-        """Rows of first-time takes that something happened before."""
+        """Rows of first-time takes that something happened before.
+
+        Raises:
+            DataError: there is none.
+        """
         known = np.array([bool(history.events) for history in self.histories], dtype=bool)
-        return np.flatnonzero(known & self.targets[c.DISCOVERY].to_numpy())
+        rows = np.flatnonzero(known & self.targets[c.DISCOVERY].to_numpy())
+        if not len(rows):
+            raise DataError(
+                "a Verbalizer learns from first-time takes that something happened before, and the training log holds "
+                "none; check data.targets"
+            )
+        return rows
 
 
 def draw_rollouts(log: TrainingLog, item_ids: tuple[str, ...], config: Config) -> Rollouts:

@@ -54,7 +54,8 @@ def supervise(
     """
     if not all(pairs for _, pairs in stages):
         raise TrainingError(
-            f"{name}: no log's text is shorter than verbalizer.max_new_tokens = {settings.max_new_tokens}; raise that"
+            f"{name}: there is nothing to learn: no log has an event, or no text of one is shorter than "
+            f"verbalizer.max_new_tokens = {settings.max_new_tokens}"
         )
     ends = np.cumsum([share for share, _ in stages]) * num_steps
 

@@ -17,12 +17,11 @@ from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.load import writer_of
 from raconteur.train.choice import choice_loss, draw_batch, draw_targets, encode_examples, histories_of
 from raconteur.train.examples import NegativeSampler, TrainingLog, training_log
-from raconteur.train.identity import training_key
+from raconteur.train.identity import OF_WRITERS, training_key
 from raconteur.train.loop import fit
 from raconteur.types import Verbalizer
 
 TEXTS = "texts.parquet"
-SECTIONS = ("data", "world", "evaluate", "sequential", "reasoner", "text", "verbalizer", "seed")  # what decides
 
 
 def tune_reasoner(
@@ -47,7 +46,7 @@ def tune_reasoner(
         batch = draw_batch(examples, tuned.prompts, sampler, settings.batch_size, config.evaluate.num_candidates, rng)
         return choice_loss(tuned.model, batch, settings.lm_weight, rng, settings.loss)
 
-    key = training_key(config, SECTIONS, reads=[data, reasoner], texts=table["text"].to_list())
+    key = training_key(config, OF_WRITERS, reads=[data, reasoner], texts=table["text"].to_list())
     curves = fit(
         tuned.model,
         loss_of,

@@ -27,21 +27,11 @@ from raconteur.train.best import best_style
 from raconteur.train.choice import draw_targets, histories_of, known_items
 from raconteur.train.examples import catalogue, facts_of, training_log
 from raconteur.train.grpo import first_and_last, train_grpo
-from raconteur.train.identity import training_key
+from raconteur.train.identity import OF_WRITERS, training_key
 from raconteur.train.rewards import MAX_EXAMPLES, Rewards, Rollouts, draw_rollouts
 from raconteur.train.supervise import STAGES, pairs_of, supervise
 
 CURVES = "curves.json"
-SECTIONS = (
-    "data",
-    "world",
-    "evaluate",
-    "sequential",
-    "reasoner",
-    "text",
-    "verbalizer",
-    "seed",
-)  # of the config: what decides
 
 
 def start_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
@@ -51,7 +41,7 @@ def start_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, chec
     rng = np.random.default_rng([config.seed, 2])
     histories = histories_of(log, draw_targets(log, MAX_EXAMPLES, rng), config.text.max_events)
     writer = _start(ChoiceReasoner.load(reasoner), facts_of(catalogue(dataset), config), config)
-    key = training_key(config, SECTIONS, reads=[data, reasoner])
+    key = training_key(config, OF_WRITERS, reads=[data, reasoner])
     curves = supervise(
         writer,
         [(share, pairs_of(writer, histories, length, lambda: draw_style(rng))) for share, length in STAGES],
@@ -71,7 +61,7 @@ def teach_style(config: Config, data: Path, reasoner: Path, start: Path, out: Pa
     writer, judge, rollouts = _opened(config, data, reasoner, start)
     curves = json.loads((start / CURVES).read_text())
     if config.verbalizer.best_steps > 0:
-        key = training_key(config, SECTIONS, reads=[data, reasoner, start])
+        key = training_key(config, OF_WRITERS, reads=[data, reasoner, start])
         curves["best_loss"] = _teach(writer, judge, rollouts, config, checkpoints, key)
     _save(writer, curves, config, out)
 
@@ -81,7 +71,7 @@ def reward_verbalizer(
 ) -> dict[str, float]:
     """Writes the folder of a writer that goes on from `start` by GRPO; returns the first and last rewards."""
     writer, judge, rollouts = _opened(config, data, reasoner, start)
-    key = training_key(config, SECTIONS, reads=[data, reasoner, start])
+    key = training_key(config, OF_WRITERS, reads=[data, reasoner, start])
     rewards = train_grpo(writer, judge, rollouts, config, checkpoints / f"grpo-{key}")
     _save(writer, json.loads((start / CURVES).read_text()) | rewards, config, out)
     return first_and_last(rewards)
@@ -89,7 +79,7 @@ def reward_verbalizer(
 
 def train_verbalizer(config: Config, data: Path, reasoner: Path, out: Path, checkpoints: Path) -> dict[str, float]:
     """All three in a row, the first two kept below `checkpoints`; returns the first and last rewards of GRPO."""
-    key = training_key(config, SECTIONS, reads=[data, reasoner])
+    key = training_key(config, OF_WRITERS, reads=[data, reasoner])
     start, best = (checkpoints / f"{name}-{key}" for name in ("start", "best"))
     if not start.exists():
         start_verbalizer(config, data, reasoner, start, checkpoints)

@@ -62,7 +62,7 @@ def test_report_alone_runs_nothing(folder):
         (["--config", "a.toml", "--cell", "world/*"], ["nothing fits 'world/*'", "absent/0/baselines"]),
         (["--config", "a.toml", "--set", "nothing.at=1"], ["nothing", "unknown setting"]),
         (["--config", "."], ["config file . cannot be read"]),
-        (["--config", "blocked.toml"], ["ablation.workdir", "a.toml/runs cannot be written: Not a directory"]),
+        (["--config", "blocked.toml"], ["workdir a.toml/runs cannot be made: Not a directory"]),
     ],
 )
 def test_known_error_is_one_clear_line_and_status_1(folder, arguments, words):

@@ -24,11 +24,7 @@ def test_load_verbalizer_of_an_unknown_kind_names_the_known_ones(tmp_path):
         load_verbalizer(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "about", [{"kind": "rewrite"}, {"kind": ["rewrite"]}, {"kind": "action", "text": {"max_events": 1000}}]
-)
-def test_load_verbalizer_that_does_not_say_all_is_refused(tmp_path, tokenizer, about):
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    (tmp_path / "verbalizer.json").write_text(json.dumps(about))
-    with pytest.raises(ArtifactError):
+def test_load_verbalizer_whose_kind_is_no_word_is_refused(tmp_path):
+    (tmp_path / "verbalizer.json").write_text(json.dumps({"kind": ["rewrite"]}))
+    with pytest.raises(ArtifactError, match="holds a Verbalizer of kind"):
         load_verbalizer(tmp_path)

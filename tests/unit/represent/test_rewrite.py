@@ -1,4 +1,5 @@
 import inspect
+import json
 
 import pytest
 import torch
@@ -35,6 +36,23 @@ def test_write_batch_and_order_do_not_change_a_text(writer, evening):
 def test_save_then_load_writes_the_same(writer, evening, tmp_path):
     writer.save(tmp_path)
     assert load_verbalizer(tmp_path).write([evening]) == writer.write([evening])
+
+
+def test_load_damaged_weights_are_refused(writer, tmp_path):
+    writer.save(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ArtifactError, match="holds no readable Verbalizer"):
+        load_verbalizer(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"text": None}, {"text": {"max_events": 1000}}, {"data": []}])
+def test_load_description_that_cannot_be_is_refused(writer, tmp_path, change):
+    writer.save(tmp_path)
+    about = json.loads((tmp_path / "verbalizer.json").read_text())
+    (tmp_path / "verbalizer.json").write_text(json.dumps({**about, **change}))
+    with pytest.raises(ArtifactError, match="holds no readable Verbalizer"):
+        load_verbalizer(tmp_path)
 
 
 def test_load_folder_without_a_model_says_so(tmp_path):

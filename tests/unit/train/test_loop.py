@@ -77,7 +77,7 @@ def test_fit_weights_that_are_not_finite_after_the_last_step_are_refused(tmp_pat
     model = nn.Linear(2, 1)
 
     def loss_of(_step: int, _rng: np.random.Generator):
-        return (model.weight * 1e30).sum() * float(model.weight.detach().abs().sum() < 1e9), {}
+        return model.weight.sum(), {}
 
     with pytest.raises(TrainingError, match="weights are not finite"):
         fit(

@@ -5,7 +5,10 @@ import pytest
 
 from raconteur import columns as c
 from raconteur.data.dataset import load_dataset
-from raconteur.data.histories import history_before
+from raconteur.reason.choice import ChoiceModel, ChoiceReasoner
+from raconteur.reason.prompts import Prompts
+from raconteur.represent.mentions import mention
+from raconteur.represent.tokenizer import train_tokenizer
 from raconteur.train import requests
 from raconteur.train.ablate import texts
 from raconteur.train.examples import choices
@@ -35,10 +38,14 @@ def assert_past_only(dataset, histories, max_events):
         assert [event.item_id for event in history.events] == expected
 
 
-def test_texts_of_the_ablation_are_of_the_past(small, dataset):
-    rows = texts.tested_users(small, dataset)
-    max_events = small.text.max_events
-    assert_past_only(dataset, history_before(dataset.events, rows, max_events), max_events)
+def test_texts_of_the_ablation_are_of_the_past(small, dataset, monkeypatch, tmp_path):
+    recorder = Recorder()
+    monkeypatch.setattr(texts, "load_writer", lambda *_: recorder)
+    tokenizer = train_tokenizer([" 0d play"] * 9, [*map(mention, dataset.items[c.ITEM_ID])], 300)
+    model = ChoiceModel(tokenizer.get_vocab_size(), num_layers=1, width=16, num_heads=2, dropout=0.0)
+    ChoiceReasoner(model, Prompts(tokenizer, history_tokens=96)).save(tmp_path)
+    texts.write_texts(small, dataset.folder, tmp_path, "template", None, tmp_path / "texts")
+    assert_past_only(dataset, recorder.seen, small.text.max_events)
 
 
 def test_texts_of_the_loops_table_are_of_the_past(small, dataset):

@@ -15,8 +15,8 @@ from raconteur.reason.choice import ChoiceReasoner
 from raconteur.represent.mentions import mention
 from raconteur.represent.tokenizer import encode
 from raconteur.retrieve.sequential import SequentialRetriever
-from raconteur.train.identity import training_key
-from raconteur.train.reasoner import SECTIONS, train_reasoner
+from raconteur.train.identity import OF_READERS, training_key
+from raconteur.train.reasoner import train_reasoner
 from raconteur.train.sequential import train_sequential
 
 ARMS = {
@@ -147,4 +147,4 @@ def test_train_reasoner_checkpoint_of_another_config_is_refused(trained):
 
 def _key(config):
     data = Path(config.workdir) / "data"
-    return training_key(config, SECTIONS, reads=[data, Path(config.workdir) / "arms-retriever"])
+    return training_key(config, OF_READERS, reads=[data, Path(config.workdir) / "arms-retriever"])

@@ -25,7 +25,6 @@ from raconteur.train.ablate.results import (
     Row,
     arm_title,
     best_baseline,
-    damaged,
     gather,
     paired,
     recall_on,
@@ -88,18 +87,17 @@ def write_report(ablation: AblateConfig, cells: Sequence[Cell], *, failed: Mappi
     """Writes `report.md`, its plots and `habits.md` into the ablation's workdir; returns the report.
 
     Args:
-        cells: all of the ablation (`plan.plan`); those that are not done are listed, damaged ones among the failures.
-        failed: reasons by cell name, of the run that has just ended.
+        cells: all of the ablation (`plan.plan`); those that are not done are listed.
+        failed: reasons by cell name, of the run that has just ended; also finished cells that are `results.damaged`.
         command: how the page was made.
     """
     folder = ablation.workdir
     folder.mkdir(parents=True, exist_ok=True)
-    unreadable = damaged(cells)
-    found = gather([cell for cell in cells if cell.name not in unreadable])
+    found = gather([cell for cell in cells if cell.name not in failed])
     parts = [_head(ablation, found, command)]
     for results in found:
         parts += _data(results, folder)
-    parts += [_left(cells), _failures({**failed, **unreadable})]
+    parts += [_left(cells), _failures(failed)]
     (folder / HABITS).write_text(_habits(found))
     (folder / REPORT).write_text("\n\n".join(part for part in parts if part) + "\n")
     return folder / REPORT

@@ -11,14 +11,13 @@ from typing import Any
 import polars as pl
 
 from raconteur import columns as c
-from raconteur.artifacts import verify
 from raconteur.errors import ArtifactError
 from raconteur.evaluate.arms import ORACLE
 from raconteur.evaluate.bootstrap import Interval, difference_interval, mean_interval, relative_interval
 from raconteur.evaluate.choice import ALL, COLD, DISCOVERY, TAIL
 from raconteur.train.ablate.cells import CELL, OUTCOMES_FILE, OWN
 from raconteur.train.ablate.plan import BASELINES, Cell
-from raconteur.train.ablate.stages import spent
+from raconteur.train.ablate.stages import check, spent
 
 METRICS = ("recall", "ndcg", "mrr")
 GENERATED = ("zero-shot", "rewrite", "rewrite-2")  # Verbalizers that write their text token by token
@@ -94,9 +93,9 @@ def damaged(cells: Sequence[Cell]) -> dict[str, str]:
     for cell in cells:
         if cell.stage.done:
             try:
-                verify(cell.stage.folder)
+                check(cell.stage)
             except ArtifactError as error:
-                found[cell.name] = f"{error}; delete {cell.stage.folder} and run again"
+                found[cell.name] = str(error)
     return found
 
 

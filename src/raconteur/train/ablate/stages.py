@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from raconteur.artifacts import MANIFEST, read_manifest, verify, write_json
+from raconteur.errors import ArtifactError
 
 Run = Callable[[Path, Path], object]  # where to write, checkpoints
 Say = Callable[[str], None]
@@ -73,6 +74,17 @@ def bring(last: Stage, say: Say) -> Path:
     return last.folder
 
 
+def check(made: Stage) -> None:
+    """
+    Raises:
+        ArtifactError: what a stage wrote was changed or cut short since.
+    """
+    try:
+        verify(made.folder)
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}; delete {made.folder} and run again") from None
+
+
 def spent(made: Stage) -> dict[str, Any]:
     """Its name and what it took: `seconds` by the clock, `cpu_seconds`; `resumed`: a killed part is not counted."""
     about = read_manifest(made.folder)
@@ -81,7 +93,7 @@ def spent(made: Stage) -> dict[str, Any]:
 
 def _make(step: Stage) -> None:
     for need in step.needs:
-        verify(need.folder)
+        check(need)
     checkpoints = _checkpoints(step)
     resumed = checkpoints.exists()
     unfinished = step.folder.with_name(f".{step.folder.name}.new")

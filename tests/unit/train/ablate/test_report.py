@@ -23,7 +23,7 @@ from raconteur.evaluate.habits import DEFINITIONS
 from raconteur.train.ablate.cells import OUTCOMES, SHUFFLED
 from raconteur.train.ablate.plan import plan
 from raconteur.train.ablate.report import write_report
-from raconteur.train.ablate.results import best_baseline, gather, paired, table
+from raconteur.train.ablate.results import best_baseline, damaged, gather, paired, table
 
 TEMPLATE, REWRITE = "frozen + template", "frozen + rewrite"
 SEEDS = 'seeds = [0, 1]\nnegatives = ["popularity"]\n'
@@ -110,7 +110,9 @@ def results(cells):
 def test_report_of_a_damaged_cell_names_it_and_has_the_others(ablation, cells, name):
     broken = next(cell for cell in cells if cell.verbalizer == "rewrite" and cell.stage.done)
     (broken.stage.folder / name).write_bytes(b"{")
-    page = write_report(ablation(CELLS), cells, failed={}, command="raconteur ablate").read_text()
+    found = damaged(cells)
+    assert list(found) == [broken.name]
+    page = write_report(ablation(CELLS), cells, failed=found, command="raconteur ablate").read_text()
     assert f"{name} does not match its checksum" in page
     assert f"delete {broken.stage.folder} and run again" in page
     assert "| frozen + template |" in page

@@ -68,20 +68,28 @@ def test_bring_killed_step_leaves_no_folder_and_goes_on_from_its_checkpoint(tmp_
 
 
 def test_bring_of_two_at_once_makes_a_stage_once(tmp_path):
-    log, entered = [], threading.Event()
+    log, said = [], []
+    entered, waiting = threading.Event(), threading.Event()
 
     def run(out, checkpoints):
         entered.set()
+        assert waiting.wait(10)
         writes("slow", log)(out, checkpoints)
 
+    def say(text):
+        said.append(text)
+        waiting.set()
+
     made = stage("made", tmp_path, {}, (), run)
-    threads = [threading.Thread(target=bring, args=(made, quiet)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert entered.is_set()
+    first = threading.Thread(target=bring, args=(made, quiet))
+    second = threading.Thread(target=bring, args=(made, say))
+    first.start()
+    assert entered.wait(10)
+    second.start()
+    first.join()
+    second.join()
     assert log == ["slow"]
+    assert said == ["made: another program is at it; waiting"]
 
 
 def test_bring_half_made_folder_is_made_again(tmp_path):
