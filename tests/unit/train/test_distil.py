@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 import torch
 
+from raconteur.artifacts import new_folder
 from raconteur.config.schema import Config
 from raconteur.data.dataset import load_dataset
 from raconteur.data.takes import takes_before
@@ -136,9 +137,9 @@ def test_distil_teacher_that_reads_titles_has_no_states_and_teaches_by_lists(tau
     model = ChoiceModel(
         tuned.tokenizer.get_vocab_size(), num_layers=1, width=16, num_heads=2, dropout=0.0, inputs="text"
     )
-    (tmp_path / "tuned").mkdir()
-    ChoiceReasoner(model, prompts).save(tmp_path / "tuned")
-    shutil.copy(folder / "tuned" / TEXTS, tmp_path / "tuned" / TEXTS)
+    with new_folder(tmp_path / "tuned", kind="reasoner") as made:
+        ChoiceReasoner(model, prompts).save(made)
+        shutil.copy(folder / "tuned" / TEXTS, made / TEXTS)
     write_lessons(config, config.workdir / "data", folder / "retriever", tmp_path / "tuned", tmp_path / "lessons")
     assert not (tmp_path / "lessons" / STATES).exists()
     config = config.model_copy(update={"student": config.student.model_copy(update={"num_steps": 2})})
