@@ -3,20 +3,20 @@
 The data sets are ordinary config files; an ablation names them and what is crossed over them.
 """
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, ValidationError, model_validator
 
-from raconteur.config.load import load
+from raconteur.config.load import load, read_toml
 from raconteur.config.schema import Config, Settings
 from raconteur.errors import ConfigError
 
 VerbalizerName = Literal["template", "clean", "zero-shot", "action", "rewrite", "rewrite-2"]
 ReasonerName = Literal["frozen", "raw", "own", "linked"]
 NegativeKind = Literal["popularity", "retrieved", "uniform"]
+EXAMPLE = "configs/ablation-quick.toml"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
 
 
@@ -59,17 +59,11 @@ def load_ablation(path: Path, overrides: Sequence[str] = ()) -> AblateConfig:
     Raises:
         ConfigError: the file is missing, no TOML, or a setting is refused.
     """
+    found = read_toml(path, example=EXAMPLE)
     try:
-        found = tomllib.loads(path.read_text())
         config = AblateConfig.model_validate(found["ablation"])
-    except FileNotFoundError:
-        raise ConfigError(f"config file {path} does not exist; see configs/ablation-quick.toml") from None
-    except OSError as error:
-        raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config file {path} is no TOML: {error}") from None
     except KeyError:
-        raise ConfigError(f"config file {path} has no [ablation]; see configs/ablation-quick.toml") from None
+        raise ConfigError(f"config file {path} has no [ablation]; see {EXAMPLE}") from None
     except ValidationError as error:
         raise ConfigError(f"config file {path}: {_first(error)}") from None
     return config.model_copy(

@@ -20,7 +20,7 @@ def load(paths: Sequence[Path] = (), overrides: Sequence[str] = ()) -> Config:
     """
     merged: dict[str, Any] = {}
     for path in paths:
-        merged = _merge(merged, _read(path))
+        merged = _merge(merged, read_toml(path))
     for override in overrides:
         merged = _merge(merged, _parse_override(override))
     try:
@@ -39,11 +39,18 @@ def fingerprint(config: Config, *sections: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, *, example: str = "configs/ for examples") -> dict[str, Any]:
+    """
+    Args:
+        example: to see, where the file is missing.
+
+    Raises:
+        ConfigError: the file is missing, cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"config file {path} does not exist; see configs/ for examples") from None
+        raise ConfigError(f"config file {path} does not exist; see {example}") from None
     except OSError as error:
         raise ConfigError(f"config file {path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
