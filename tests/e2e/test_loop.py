@@ -73,6 +73,8 @@ port = {port}
 student_port = {student}
 reasoner_port = {reasoner}
 evidently_port = {evidently}
+features_timeout_ms = 20_000
+timeout_ms = 20_000
 
 [monitor]
 window_rows = 800

@@ -78,9 +78,14 @@ def user(user_id, taken, text=""):
     )
 
 
+# Calls wait as long as a busy machine needs: a test of what a slow part does sets its own times.
+PATIENT = {"features_timeout_ms": 20_000.0, "timeout_ms": 20_000.0}
+
+
 def open_local(workdir, *, num_ranked=20, **serve):
     """Service, store, student and Reasoner; the world's version must stand in workdir/models."""
-    config = Config(workdir=workdir, serve={"log_seconds": 0.05, **serve}, retrieve={"num_ranked": num_ranked})
+    serve = {"log_seconds": 0.05, **PATIENT, **serve}
+    config = Config(workdir=workdir, serve=serve, retrieve={"num_ranked": num_ranked})
     store, student, reasoner = MemoryStore(config), LocalRanker(1.0), LocalRanker(10.0, name="reasoner")
     source = Source(workdir / "models", workdir / "features", config.route)
     metrics = Metrics()

@@ -58,6 +58,7 @@ LEAST_CONTRAST = """() => {
 @pytest.fixture(scope="module")
 def browser():
     with api.sync_playwright() as playwright:
+        api.expect.set_options(timeout=15_000)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()

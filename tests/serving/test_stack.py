@@ -21,6 +21,7 @@ import polars as pl
 import psutil
 import pytest
 import tritonclient.http as triton_http
+from local_service import PATIENT
 from serving_world import is_loopback, write_version
 from store_world import write_store
 
@@ -47,7 +48,8 @@ def config(tmp_path_factory, free_ports):
     write_store(workdir / "features")
     names = ("port", "grpc_port", "evidently_port", "student_port", "reasoner_port")
     ports = dict(zip(names, (*free_ports(3), *free_model_ports(free_ports)), strict=True))
-    return Config(workdir=workdir, serve={**ports, "student": {"kind": "kserve"}, "log_seconds": 0.2})
+    serve = {**ports, **PATIENT, "student": {"kind": "kserve"}, "log_seconds": 0.2}
+    return Config(workdir=workdir, serve=serve)
 
 
 @pytest.fixture(scope="module")
