@@ -8,7 +8,6 @@ Source: GRPO, Shao et al., 2024 (arXiv 2402.03300); advantage = (reward - mean) 
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from raconteur.represent.rewrite import RewriteVerbalizer
 from raconteur.train.collapse import WINDOW, collapsed
 from raconteur.train.loop import Progress, check_finite
 from raconteur.train.rewards import Rewards, Rollouts
+from raconteur.train.shared_prompts import SharedPromptTrainer
 
 Curves = dict[str, list[float]]
 # Our names of what TRL logs: what `Rewards.figures` says under a prefix, and its own figures.
@@ -46,7 +46,6 @@ FIGURES = {
     "kl": "kl",
 }
 
-MICRO_STEPS = 2  # parts of a step that pass through the model one after another, where it is even: bounds memory
 SAVE_EVERY = 5  # steps; at most half of `collapse.WINDOW`, so that there is a checkpoint to go back to
 KEPT = 2  # checkpoints: the newest and the best
 
@@ -76,7 +75,8 @@ def train_grpo(
     if settings.beta > 0 and not is_peft_model(verbalizer.model):
         _keep_start(verbalizer, checkpoints / "start")
     verbalizer.model.set_attn_implementation("sdpa")  # long prompts: less memory than plain attention
-    trainer = GRPOTrainer(
+    # Under LoRA the model may be wrapped, sharded and sampled from by vLLM, all of which TRL's own trainer knows.
+    trainer = (GRPOTrainer if is_peft_model(verbalizer.model) else SharedPromptTrainer)(
         model=verbalizer.model,
         reward_funcs=reward_function(Rewards(judge, rollouts, config), verbalizer, rollouts, settings.group_size),
         args=GRPOConfig(**{**_arguments(config, checkpoints), **(options or {})}),
@@ -125,12 +125,11 @@ def reward_function(
 def _arguments(config: Config, checkpoints: Path) -> dict[str, Any]:
     settings = config.verbalizer.grpo
     num_samples = settings.prompts_per_step * settings.group_size
-    num_parts = math.gcd(num_samples, MICRO_STEPS)
     return {
         "output_dir": str(checkpoints),
         "max_steps": settings.num_steps,
-        "per_device_train_batch_size": num_samples // num_parts,
-        "gradient_accumulation_steps": num_parts,
+        "per_device_train_batch_size": num_samples,
+        "gradient_accumulation_steps": 1,
         "num_generations": settings.group_size,
         "max_completion_length": config.verbalizer.max_new_tokens,
         "learning_rate": settings.learning_rate,
