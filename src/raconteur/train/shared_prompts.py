@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from transformers import Cache, PreTrainedModel
+from transformers import Cache, PreTrainedModel, StaticCache
+from transformers.cache_utils import DynamicLayer
 from trl import GRPOTrainer
 
 
@@ -23,10 +24,15 @@ class SharedPromptTrainer(GRPOTrainer):
         tokenizer, model = cast(Any, self.processing_class), cast(PreTrainedModel, self.model)
         prompts = tokenizer.pad({"input_ids": prompt_ids}, padding_side="left", return_tensors="pt")
         ids_SP, mask_SP = prompts["input_ids"], prompts["attention_mask"]
+        # Of full length from the start: a cache that grows is copied at every token.
+        cache = StaticCache(model.config, max_cache_len=ids_SP.shape[1] + self.max_completion_length)
+        if read := _read(model, ids_SP[:, :-1], mask_SP[:, :-1]):
+            for number, layer in enumerate(cast(Sequence[DynamicLayer], read.layers)):
+                cache.update(cast(Tensor, layer.keys), cast(Tensor, layer.values), number)
         ids = cast(Any, model).generate(
             input_ids=ids_SP,
             attention_mask=mask_SP,
-            past_key_values=_read(model, ids_SP[:, :-1], mask_SP[:, :-1]),
+            past_key_values=cache,
             generation_config=self.generation_config,
         )
         return [_to_end(sample, self.eos_token_ids) for sample in ids[:, ids_SP.shape[1] :].tolist()], None
